@@ -1,0 +1,58 @@
+"""The parameters of every notebook, declared once: type, range, unit, help, value per profile."""
+
+from __future__ import annotations
+
+import difflib
+
+from erfbook.profiles import ParameterError, Parameters, param
+
+
+class FourierBinomial(Parameters):
+    """Equations 1 to 12 of Luo et al. (2016) and section 2.5, each with a check that runs."""
+
+    notebook = "fourier_binomial"
+    limits = {"smoke": "…", "laptop": "…", "paper": "…"}
+    max_depth: int = param(
+        "deepest stack whose coefficients are expanded exactly",
+        unit="layers", low=8, high=5000, smoke=128, laptop=512, paper=1024,
+    )  # fmt: skip
+
+
+class ErfVerification(Parameters):
+    """Section 3.1 of Luo et al. (2016): every figure at the paper's sizes, measured and predicted."""
+
+    notebook = "erf_verification"
+    limits = {"smoke": "…", "laptop": "…", "paper": "…"}
+    n_networks: int = param(
+        "random networks averaged in a panel",
+        unit="networks", low=2, high=10_000, smoke=4, laptop=20, paper=20,
+    )  # fmt: skip
+
+
+class ErfPhotographs(Parameters):
+    """The effective receptive field of a trained network on photographs, against its untrained copy."""
+
+    notebook = "erf_photographs"
+    limits = {"smoke": "…", "laptop": "…", "paper": "…"}
+    n_crops: int = param(
+        "crops of the photographs averaged in a map",
+        unit="crops", low=1, high=10_000, smoke=4, laptop=32, paper=256,
+    )  # fmt: skip
+
+
+NOTEBOOKS: dict[str, type[Parameters]] = {
+    cls.notebook: cls for cls in (FourierBinomial, ErfVerification, ErfPhotographs)
+}
+
+
+def of(notebook: str) -> type[Parameters]:
+    """Return the parameters of a notebook.
+
+    Raises:
+        ParameterError: no such notebook; the message names the nearest one.
+    """
+    if notebook in NOTEBOOKS:
+        return NOTEBOOKS[notebook]
+    close = difflib.get_close_matches(notebook, list(NOTEBOOKS), n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(NOTEBOOKS)}"
+    raise ParameterError(f"no notebook {notebook!r}; {hint}")
