@@ -1,8 +1,8 @@
-"""How every benchmark here times, prints and records a comparison: ours against the usual way, in one run.
+"""How every benchmark here times, prints and records: ours against the usual way, in one run.
 
-Ours and theirs are timed alternately, so that a machine that slows down halfway hits both, and the ratio
-is the median over pairs. Each comparison is also written to ``_build/bench/<script>.json`` together with
-the machine and the versions it ran on.
+Ours and theirs are timed alternately, so that a machine that slows down halfway hits both, and
+the ratio is the median over pairs. Each comparison is also written to
+``_build/bench/<script>.json`` together with the machine and the versions it ran on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "_build" / "bench"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Median seconds of the two sides and the ratio theirs / ours with its smallest and largest pair."""
+    """Median seconds of both sides; the ratio theirs / ours with its smallest and largest pair."""
 
     name: str
     ours_s: float
@@ -45,7 +45,7 @@ def compare(
     *,
     items: int = 0,
 ) -> Comparison:
-    """Time ``ours`` and ``theirs`` in alternation after one warm-up each, print a row and record it.
+    """Time ``ours`` and ``theirs`` in turn after one warm-up each, print a row and record it.
 
     Args:
         name: what is compared, in a few words.
