@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
+from erfbook.errors import UserError
+
 PROFILES = ("smoke", "laptop", "paper")
 
 
-class ParameterError(ValueError):
-    """A parameter or profile that cannot be used; the message is one line that names the remedy."""
+class ParameterError(UserError):
+    """A parameter or profile that cannot be used."""
 
 
 def param(
@@ -82,9 +84,8 @@ class Parameters:
         values = {name: f.metadata["values"][profile] for name, f in cls.fields().items()}
         for name, value in (overrides or {}).items():
             if name not in values:
-                raise ParameterError(
-                    f"{cls.notebook or cls.__name__} has no parameter {name!r}{_nearest(name, values)}"
-                )
+                owner = cls.notebook or cls.__name__
+                raise ParameterError(f"{owner} has no parameter {name!r}{_nearest(name, values)}")
             values[name] = value
         hints = typing.get_type_hints(cls)
         return cls(**{n: _checked(n, v, hints[n], cls.fields()[n]) for n, v in values.items()})

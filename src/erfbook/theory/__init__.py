@@ -1,4 +1,4 @@
-"""The papers' equations as pure functions of numbers; nothing here imports the rest of the package."""
+"""The papers' equations as pure functions of numbers."""
 
 from erfbook.theory.layers import Layer
 

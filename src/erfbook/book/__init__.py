@@ -1,0 +1,1 @@
+"""Execute the notebooks, judge the claims, build the pages."""

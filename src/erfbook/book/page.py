@@ -1,0 +1,271 @@
+"""What a notebook says of itself: parameters at the top, results, verdicts at the end."""
+
+from __future__ import annotations
+
+import html
+import math
+import platform
+import resource
+import subprocess
+import time
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.display import display, publish_display_data
+
+from erfbook import claims, parameters, profiles
+from erfbook.book import paths
+
+# The prefix under which MyST-NB finds glued outputs; `{glue:text}` reads the text, we the JSON.
+_MIME = "application/papermill.record/"
+_IPYTHON = {"In", "Out"}
+_BEGUN: set[str] = set()  # notebooks begun in this kernel
+
+
+@dataclass
+class Page:
+    """One execution of one notebook.
+
+    Args:
+        notebook: its name.
+        profile: the profile it runs under.
+        parameters: the values it runs with.
+    """
+
+    notebook: str
+    profile: str
+    parameters: profiles.Parameters
+    changed: tuple[str, ...] = ()
+    results: dict[str, claims.Result] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    def report(
+        self,
+        name: str,
+        value: claims.Number,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        n: int | None = None,
+        unit: str = "",
+    ) -> claims.Number:
+        """Name an outcome: for the ledger, and for prose as ``{glue:text}`name:.2f```.
+
+        Args:
+            name: unique in the notebook; with an interval, ``name_low`` and ``name_high`` are
+                glued too.
+            value: a truth value, a number or a short text.
+            low, high: ends of the 95 % interval.
+            n: how many independent runs the value rests on.
+            unit: unit of the value.
+
+        Returns:
+            ``value`` as a plain Python object.
+
+        Raises:
+            ValueError: the name is taken, or only one end of an interval is given.
+        """
+        if name in self.results:
+            raise ValueError(f"the result {name!r} was reported before in {self.notebook}")
+        if (low is None) != (high is None):
+            raise ValueError(f"the result {name!r} needs both ends of its interval, or none")
+        plain = getattr(value, "item", lambda: value)()
+        result = claims.Result(
+            self.notebook,
+            name,
+            plain,
+            self.profile,
+            None if low is None else float(low),
+            None if high is None else float(high),
+            n,
+            unit,
+        )
+        self.results[name] = result
+        _publish(result)
+        return plain
+
+    def finish(self) -> None:
+        """Show the verdicts this notebook reaches, and what it was run with and for how long."""
+        project = paths.find_project()
+        own = [c for c in claims.load(project.ledger) if set(c.notebooks) == {self.notebook}]
+        verdicts = claims.judge(own, self.results.values())
+        display(_Card(_verdict_table(verdicts) + _footer(self, project)))
+
+
+def begin(notebook: str, namespace: Mapping[str, Any]) -> Page:
+    """Check the notebook's parameters, show them, and return its page.
+
+    Args:
+        notebook: its name.
+        namespace: the notebook's ``globals()``: every plain value in it is a parameter.
+
+    Raises:
+        ParameterError: a wrong name, type or range.
+    """
+    declared = parameters.of(notebook)
+    given = {name: value for name, value in namespace.items() if _is_parameter(name, value)}
+    if notebook in _BEGUN:  # the cell is run again by hand: the notebook's own variables exist now
+        known = {"profile", *declared.fields()}
+        given = {name: value for name, value in given.items() if name in known}
+    _BEGUN.add(notebook)
+    profile = profiles.check_profile(given.pop("profile", "laptop"))
+    values = declared.resolve(profile, given)
+    page = Page(notebook, profile, values, changed=tuple(given))
+    display(_Card(_header(page, declared)))
+    return page
+
+
+def verdict_badge(word: str) -> str:
+    """Return a verdict as HTML that the book's style sheet colours."""
+    return f'<span class="verdict verdict-{word.replace(" ", "-")}">{word}</span>'
+
+
+def number(value: Any) -> str:
+    """Return a result's value as a person writes it.
+
+    >>> number(0.123456), number(True), number(1e-12), number(20)
+    ('0.123', 'yes', '1e-12', '20')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def with_interval(result: claims.Result) -> str:
+    """Return a result with its interval, unit and number of runs, as far as it has them."""
+    text = number(result.value) + (f" {result.unit}" if result.unit else "")
+    if result.low is not None and result.high is not None:
+        text += f" [{number(result.low)}, {number(result.high)}]"
+    return text + (f", n = {result.n}" if result.n else "")
+
+
+class _Card:
+    """HTML in a notebook, with a plain text for where HTML cannot be shown."""
+
+    def __init__(self, markup: str) -> None:
+        self.markup = markup
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        return "(shown in the HTML page)"
+
+
+def _is_parameter(name: str, value: Any) -> bool:
+    if name.startswith("_") or name in _IPYTHON or isinstance(value, types.ModuleType):
+        return False
+    return isinstance(value, bool | int | float | str | list | tuple | dict)
+
+
+def _publish(result: claims.Result) -> None:
+    values = {result.name: result.value}
+    if result.low is not None:
+        values |= {f"{result.name}_low": result.low, f"{result.name}_high": result.high}
+    for name, value in values.items():
+        data: dict[str, Any] = {_MIME + "text/plain": repr(value)}
+        if name == result.name:
+            fields = ("name", "value", "profile", "low", "high", "n", "unit")
+            record = {key: getattr(result, key) for key in fields}
+            if isinstance(result.value, float) and not math.isfinite(result.value):
+                record["value"] = repr(result.value)
+            data[_MIME + "json"] = record
+        publish_display_data(data, metadata={"scrapbook": {"name": name, "mime_prefix": _MIME}})
+
+
+def _header(page: Page, declared: type[profiles.Parameters]) -> str:
+    hints = typing.get_type_hints(declared)
+    rows = []
+    for name, f in declared.fields().items():
+        value = html.escape(_listed(getattr(page.parameters, name)))
+        mark = " class='changed'" if name in page.changed else ""
+        allowed = profiles.describe_range(f) or profiles.describe_type(hints[name])
+        cells = (f"<code>{name}</code>", f"<b>{value}</b> {f.metadata['unit']}", allowed)
+        row = "".join(f"<td>{cell}</td>" for cell in (*cells, html.escape(f.metadata["help"])))
+        rows.append(f"<tr{mark}>{row}</tr>")
+    changed = f", with {', '.join(page.changed)} changed" if page.changed else ""
+    head = "".join(f"<th scope='col'>{word}</th>" for word in ("name", "value", "range", "what"))
+    return (
+        f'<div class="run-card" data-profile="{page.profile}">'
+        f"<p>Run with the <b>{page.profile}</b> profile{changed}. "
+        f"{html.escape(declared.limits[page.profile])}</p>"
+        f"<details><summary>{len(rows)} parameters</summary>"
+        f'<div class="table-scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div></details></div>"
+    )
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(number(v) for v in value) if isinstance(value, tuple) else number(value)
+
+
+def _verdict_table(verdicts: tuple[claims.Verdict, ...]) -> str:
+    rows = []
+    for verdict in verdicts:
+        found = "<br>".join(
+            f'<a href="#result-{o.check.name}">{with_interval(o.result)}</a> '
+            f"(bound {html.escape(str(o.check.bound))})"
+            if o.result
+            else "–"
+            for o in verdict.outcomes
+        )
+        cells = (
+            html.escape(verdict.claim.statement),
+            html.escape(paper_says(verdict.claim)),
+            found,
+            verdict_badge(verdict.word),
+        )
+        row = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr id="verdict-{verdict.claim.id}">{row}</tr>')
+    if not rows:
+        return ""
+    words = ("the paper's claim", "the paper", "this run", "verdict")
+    head = "".join(f"<th scope='col'>{word}</th>" for word in words)
+    return (
+        '<div class="run-verdicts table-scroll"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def paper_says(claim: claims.Claim) -> str:
+    """Return the paper's number or words of a claim, with spread and n where it gives them."""
+    paper = claim.paper
+    text = str(paper.get("text", number(paper.get("value", ""))))
+    if "spread" in paper:
+        text += f" ± {number(paper['spread'])}"
+    return text + (f", n = {paper['n']}" if "n" in paper else "")
+
+
+def _footer(page: Page, project: paths.Project) -> str:
+    import matplotlib
+    import numpy
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    threads = "" if torch.cuda.is_available() else f" CPU, {torch.get_num_threads()} threads"
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = time.perf_counter() - page.started
+    versions = ", ".join(
+        f"{module.__name__} {module.__version__}" for module in (torch, numpy, matplotlib)
+    )
+    return (
+        f'<p class="run-footer">Profile {page.profile} · commit {_commit(project)} · '
+        f"{device}{threads} · {seconds:.1f} s · peak memory {megabytes:.0f} MB · "
+        f"Python {platform.python_version()}, {versions}</p>"
+    )
+
+
+def _commit(project: paths.Project) -> str:
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(project.root), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        tracked = ("src", "notebooks", "data", "requirements.lock")
+        changed = git("status", "--porcelain", "--", *tracked)
+        return git("rev-parse", "--short=10", "HEAD") + (" with local changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
