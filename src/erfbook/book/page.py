@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 import platform
 import resource
@@ -172,7 +173,7 @@ def _publish(result: claims.Result) -> None:
             record = {key: getattr(result, key) for key in fields}
             if isinstance(result.value, float) and not math.isfinite(result.value):
                 record["value"] = repr(result.value)
-            data[_MIME + "json"] = record
+            data[_MIME + "json"] = json.dumps(record)  # text: the notebook format wants no object
         publish_display_data(data, metadata={"scrapbook": {"name": name, "mime_prefix": _MIME}})
 
 
