@@ -112,15 +112,36 @@ def predict_erf_variance(layers: Sequence[Layer], *, gain: float = 1.0) -> float
     return variance
 
 
+def predict_erf_kurtosis(layers: Sequence[Layer], *, gain: float = 1.0) -> float:
+    """Return the excess kurtosis along one axis of the power map: 0 Gaussian, below 0 flat-topped.
+
+    Fourth cumulants of independent steps add up as variances do. A step is a tap of an even
+    kernel with probability q, none otherwise: E X^4 = q d^4 (k^2 - 1)(3 k^2 - 7) / 240.
+
+    >>> predict_erf_kurtosis([Layer(2)]), round(predict_erf_kurtosis([Layer(3)] * 15), 3)
+    (-2.0, -0.1)
+    """
+    cumulant, jump = 0.0, 1
+    for layer in check_layers(layers):
+        q, k, d = branch_share(layer, gain), layer.kernel, layer.dilation * jump
+        second = q * d**2 * (k**2 - 1) / 12
+        fourth = q * d**4 * (k**2 - 1) * (3 * k**2 - 7) / 240
+        cumulant += fourth - 3 * second**2
+        jump *= layer.stride
+    variance = predict_erf_variance(layers, gain=gain)
+    if variance == 0:
+        raise ValueError("layers must have a kernel of 2 taps or more to have a shape")
+    return cumulant / variance**2
+
+
 def measure_erf_variance(power: Float[np.ndarray, "side side"]) -> float:
     """Return the variance along the last axis of a non-negative map seen as a distribution."""
-    profile = np.asarray(power, dtype=float).sum(axis=0)
-    total = profile.sum()
-    if not total > 0 or (profile < 0).any():
-        raise ValueError("power must be non-negative with a positive sum")
-    position = np.arange(profile.size)
-    mean = position @ profile / total
-    return float((position - mean) ** 2 @ profile / total)
+    return _central_moment(power, 2)
+
+
+def measure_erf_kurtosis(power: Float[np.ndarray, "side side"]) -> float:
+    """Return the excess kurtosis along the last axis of a map seen as a distribution."""
+    return _central_moment(power, 4) / _central_moment(power, 2) ** 2 - 3.0
 
 
 def check_layers(layers: Sequence[Layer]) -> list[Layer]:
@@ -163,3 +184,13 @@ def _spread(values: np.ndarray, layer: Layer, *, axis: int) -> np.ndarray:
     for tap in range(0, layer.reach, layer.dilation):
         wide[tap : tap + size] += values
     return np.moveaxis(wide, 0, axis)
+
+
+def _central_moment(power: np.ndarray, order: int) -> float:
+    profile = np.asarray(power, dtype=float).sum(axis=0)
+    total = profile.sum()
+    if not total > 0 or (profile < 0).any():
+        raise ValueError("power must be non-negative with a positive sum")
+    position = np.arange(profile.size)
+    mean = position @ profile / total
+    return float((position - mean) ** order @ profile / total)

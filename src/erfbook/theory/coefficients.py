@@ -1,0 +1,48 @@
+"""Binomial and extended binomial coefficients, exactly, however deep the stack."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from erfbook.theory.signals import check_count
+
+
+def extended_binomial_coefficients(depth: int, kernel: int) -> list[int]:
+    """Return the coefficients of (1 + x + ... + x^(kernel-1))^depth as exact integers.
+
+    They count the ways in which ``depth`` taps, each 0 to kernel - 1, add up to t (luo section
+    2.1); kernel 2 gives the binomial coefficients. P(x) = v(x)^n obeys v P' = n v' P, and
+    comparing powers of x gives t c_t = sum_m (m (n + 1) - t) c_(t-m) for m = 1 .. kernel - 1:
+    a few big-integer products a coefficient.
+
+    Args:
+        depth: n, number of layers.
+        kernel: k, taps of the kernel of ones.
+
+    Returns:
+        depth * (kernel - 1) + 1 integers with sum kernel**depth.
+
+    >>> extended_binomial_coefficients(4, 2), extended_binomial_coefficients(2, 3)
+    ([1, 4, 6, 4, 1], [1, 2, 3, 2, 1])
+    """
+    check_count("depth", depth, least=0)
+    check_count("kernel", kernel)
+    length = depth * (kernel - 1) + 1
+    coefficients = [1]
+    for t in range(1, (length + 1) // 2):
+        total = sum(
+            (m * (depth + 1) - t) * coefficients[t - m] for m in range(1, min(kernel - 1, t) + 1)
+        )
+        coefficients.append(total // t)  # exact: the left side is t c_t
+    return coefficients + coefficients[: length // 2][::-1]
+
+
+def predict_uniform_distribution(depth: int, kernel: int) -> Float[np.ndarray, " t"]:
+    """Return P(S_n = t) for a uniform kernel, each value the exact ratio rounded once.
+
+    >>> predict_uniform_distribution(2, 2)
+    array([0.25, 0.5 , 0.25])
+    """
+    total = kernel**depth
+    return np.array([value / total for value in extended_binomial_coefficients(depth, kernel)])
