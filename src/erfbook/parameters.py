@@ -11,11 +11,38 @@ class FourierBinomial(Parameters):
     """Equations 1 to 12 of Luo et al. (2016) and section 2.5, each with a check that runs."""
 
     notebook = "fourier_binomial"
-    limits = {"smoke": "…", "laptop": "…", "paper": "…"}
+    limits = {
+        "smoke": "All exact results stand; stacks stop at 128 layers, and 100 random networks a "
+        "depth leave the factor of ReLU uncertain by a few per cent.",
+        "laptop": "All exact results stand; the simulated networks are one-dimensional, with few "
+        "channels and normal weights, and say nothing about trained ones.",
+        "paper": "All exact results stand; the simulated networks are one-dimensional, with few "
+        "channels and normal weights, and say nothing about trained ones.",
+    }
     max_depth: int = param(
         "deepest stack whose coefficients are expanded exactly",
-        unit="layers", low=8, high=5000, smoke=128, laptop=512, paper=1024,
+        unit="layers", low=32, high=4096, smoke=128, laptop=512, paper=1024,
     )  # fmt: skip
+    kernels: tuple[int, ...] = param(
+        "kernels of ones whose growth and limit are shown",
+        unit="taps", low=2, high=31, smoke=(2, 3, 5, 7), laptop=(2, 3, 5, 7), paper=(2, 3, 5, 7),
+    )  # fmt: skip
+    random_depths: tuple[int, ...] = param(
+        "depths of the random networks",
+        unit="layers", low=1, high=64, smoke=(1, 4, 8), laptop=(1, 2, 4, 8, 12, 16),
+        paper=(1, 2, 4, 8, 12, 16, 20),
+    )  # fmt: skip
+    n_networks: int = param(
+        "random networks a depth",
+        unit="networks", low=20, high=100_000, smoke=100, laptop=500, paper=2000,
+    )  # fmt: skip
+    channels: int = param(
+        "channels of every layer of the random networks",
+        unit="channels", low=1, high=256, smoke=16, laptop=32, paper=32,
+    )  # fmt: skip
+    seed: int = param(
+        "seed of the random networks", low=0, high=2**31 - 1, smoke=0, laptop=0, paper=0
+    )
 
 
 class ErfVerification(Parameters):

@@ -27,10 +27,12 @@ from erfbook.theory.coefficients import (
 )
 from erfbook.theory.gaussian_limit import (
     BERRY_ESSEEN_CONSTANT,
+    Convergence,
     berry_esseen_bound,
     gaussian_density,
     kolmogorov_distance,
     local_deviation,
+    predict_convergence,
     predict_kolmogorov_limit,
     tail_ratio,
     total_variation,
@@ -89,6 +91,7 @@ from erfbook.theory.simulate import (
 __all__ = [
     "BERRY_ESSEEN_CONSTANT",
     "TWO_SIGMA_TAIL",
+    "Convergence",
     "GradientPower",
     "Growth",
     "Layer",
@@ -110,6 +113,7 @@ __all__ = [
     "measure_erf_variance",
     "measure_gradient_power",
     "measure_overlap",
+    "predict_convergence",
     "predict_distribution",
     "predict_erf_kurtosis",
     "predict_erf_variance",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 
-from erfbook.theory.kernel_sums import check_weights
+from erfbook.theory.kernel_sums import check_weights, predict_distribution
 
 # Upper bound on the absolute constant for equally distributed summands (Shevtsova 2011); no
 # constant below 0.4097 can serve (Esseen 1956).
@@ -78,6 +79,42 @@ def total_variation(probabilities: Float[np.ndarray, " t"]) -> float:
     cell = stats.norm.cdf(position + half) - stats.norm.cdf(position - half)
     outside = 1.0 - cell.sum()  # the Gaussian's mass beyond the theoretical receptive field
     return float(0.5 * (np.abs(p - cell).sum() + outside))
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Distances between a stack's distribution and its Gaussian over depths.
+
+    Args:
+        depths: numbers of layers.
+        distance: Kolmogorov distance.
+        bound: Berry-Esseen bound on it.
+        local: largest gap at a single pixel, in units of the Gaussian's peak.
+        variation: total variation from the Gaussian rounded to pixels.
+    """
+
+    depths: Int[np.ndarray, " depths"]
+    distance: Float[np.ndarray, " depths"]
+    bound: Float[np.ndarray, " depths"]
+    local: Float[np.ndarray, " depths"]
+    variation: Float[np.ndarray, " depths"]
+
+
+def predict_convergence(weights: Sequence[float], depths: Sequence[int]) -> Convergence:
+    """Return all distances of stacks of one kernel, from their exact distributions.
+
+    Args:
+        weights: the normalised kernel, no negative tap.
+        depths: numbers of layers.
+    """
+    stacks = [predict_distribution(weights, int(depth)) for depth in depths]
+    return Convergence(
+        depths=np.asarray(depths, dtype=int),
+        distance=np.array([kolmogorov_distance(p) for p in stacks]),
+        bound=np.array([berry_esseen_bound(weights, int(depth)) for depth in depths]),
+        local=np.array([local_deviation(p) for p in stacks]),
+        variation=np.array([total_variation(p) for p in stacks]),
+    )
 
 
 def tail_ratio(probabilities: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:

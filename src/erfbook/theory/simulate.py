@@ -1,6 +1,6 @@
-"""Random single-channel networks in plain numpy, to hold the predictions against.
+"""Random networks in plain numpy, to hold the predictions against.
 
-One-dimensional, so that a hundred thousand of them cost seconds; the power of a 2-D stack of
+One-dimensional, so that thousands of them cost seconds; the power of a 2-D stack of
 plain layers is the product of two 1-D ones. Layers follow the paper's order: first the
 activation, then the convolution. The input is as long as the receptive field of one output.
 """
@@ -14,15 +14,12 @@ from jaxtyping import Float
 
 from erfbook.theory.signals import check_count
 
-DISTRIBUTIONS = ("sign", "uniform", "normal")
-
-
 @dataclass(frozen=True)
 class GradientPower:
     """Squared input gradients of many random networks.
 
     Args:
-        mean: mean of g^2 at each input pixel.
+        mean: mean of g^2 at each input pixel, summed over the input channels.
         standard_error: of that mean.
         total: mean of the sum of g^2 over the input.
         total_error: its standard error.
@@ -42,31 +39,34 @@ def measure_gradient_power(
     depth: int,
     *,
     kernel: int = 3,
-    n_networks: int = 10_000,
+    channels: int = 16,
+    n_networks: int = 1000,
     relu: bool = True,
     gain: float = 2.0,
-    weights: str = "sign",
     seed: int = 0,
 ) -> GradientPower:
-    """Draw random networks and inputs and return the mean squared gradient of the one output.
+    """Draw random networks and inputs and return the mean squared gradient of one output unit.
+
+    The law for E[g^2] holds at any width, but a narrow deep network is a product of few random
+    numbers: most draws are near zero (or, with ReLU, zero) and the mean rests on a few networks.
 
     Args:
         depth: number of layers, each sigma then convolution.
         kernel: taps.
+        channels: on every layer, the input included.
         n_networks: independent networks, each with its own normal input.
         relu: whether sigma is ReLU; else the network is linear.
-        gain: the weights' variance is gain / kernel.
-        weights: ``sign`` (one size, random signs), ``uniform`` or ``normal``. All have the same
-            E[g^2], but g is a sum of products of weights, and the larger their kurtosis (1, 1.8,
-            3) the more the mean rests on a few networks: prefer ``sign`` for deep stacks.
+        gain: weights are normal with variance gain / (kernel * channels).
         seed: of the generator.
     """
     check_count("n_networks", n_networks, least=2)
+    check_count("channels", channels)
     rng = np.random.default_rng(seed)
     length = check_count("depth", depth) * (kernel - 1) + 1
-    x = rng.standard_normal((n_networks, length))
-    taps = _draw_weights(rng, weights, (depth, n_networks, kernel)) * np.sqrt(gain / kernel)
-    square = input_gradient(x, taps, relu=relu) ** 2
+    x = rng.standard_normal((n_networks, channels, length))
+    shape = (depth, n_networks, kernel, channels, channels)
+    weights = rng.standard_normal(shape) * np.sqrt(gain / (kernel * channels))
+    square = (input_gradient(x, weights, relu=relu) ** 2).sum(axis=1)
     total = square.sum(axis=1)
     root = np.sqrt(n_networks)
     return GradientPower(
@@ -80,45 +80,40 @@ def measure_gradient_power(
 
 
 def run_network(
-    x: Float[np.ndarray, "networks length"],
-    weights: Float[np.ndarray, "depth networks kernel"],
+    x: Float[np.ndarray, "networks channels length"],
+    weights: Float[np.ndarray, "depth networks kernel channels channels"],
     *,
     relu: bool = True,
-) -> list[Float[np.ndarray, "networks width"]]:
-    """Return every layer's pixels, the input first; layer p correlates sigma(layer p - 1)."""
+) -> list[Float[np.ndarray, "networks channels width"]]:
+    """Return every layer's pixels, the input first; layer p correlates sigma(layer p - 1).
+
+    Args:
+        x: inputs, one a network.
+        weights: by layer, network, tap, output channel and input channel.
+        relu: whether sigma is ReLU or the identity.
+    """
     layers = [np.asarray(x, dtype=float)]
     for taps in weights:
         active = np.maximum(layers[-1], 0.0) if relu else layers[-1]
-        width = active.shape[1] - taps.shape[1] + 1
-        layers.append(
-            sum(taps[:, a, None] * active[:, a : a + width] for a in range(taps.shape[1]))
-        )
+        kernel = taps.shape[1]
+        width = active.shape[2] - kernel + 1
+        layers.append(sum(taps[:, a] @ active[:, :, a : a + width] for a in range(kernel)))
     return layers
 
 
 def input_gradient(
-    x: Float[np.ndarray, "networks length"],
-    weights: Float[np.ndarray, "depth networks kernel"],
+    x: Float[np.ndarray, "networks channels length"],
+    weights: Float[np.ndarray, "depth networks kernel channels channels"],
     *,
     relu: bool = True,
-) -> Float[np.ndarray, "networks length"]:
-    """Return the derivative of the last layer's first pixel with respect to the input."""
+) -> Float[np.ndarray, "networks channels length"]:
+    """Return the derivative of the last layer's first pixel, first channel, by the input."""
     layers = run_network(x, weights, relu=relu)
     gradient = np.zeros_like(layers[-1])
-    gradient[:, 0] = 1.0
+    gradient[:, 0, 0] = 1.0
     for taps, below in zip(weights[::-1], layers[-2::-1], strict=True):
         wide = np.zeros_like(below)
         for a in range(taps.shape[1]):
-            wide[:, a : a + gradient.shape[1]] += taps[:, a, None] * gradient
+            wide[:, :, a : a + gradient.shape[2]] += taps[:, a].swapaxes(1, 2) @ gradient
         gradient = wide * (below > 0) if relu else wide
     return gradient
-
-
-def _draw_weights(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if name == "sign":
-        return 2.0 * rng.integers(0, 2, shape) - 1.0
-    if name == "uniform":
-        return rng.uniform(-np.sqrt(3.0), np.sqrt(3.0), shape)
-    if name == "normal":
-        return rng.standard_normal(shape)
-    raise ValueError(f"weights must be one of {', '.join(DISTRIBUTIONS)}, not {name!r}")
