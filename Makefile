@@ -1,0 +1,66 @@
+# Every target sets itself up; a second call of an unchanged set-up costs nothing.
+#   PROFILE      smoke, laptop (default) or paper
+#   PYTHON       the interpreter for the environment, 3.11 or newer
+#   TORCH_INDEX  an index with CPU-only wheels of torch and torchvision, instead of the CUDA builds
+
+PROFILE ?= laptop
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+UV := .uv/bin/uv
+TORCH := $(shell sed -n 's/^\(torch\|torchvision\)==\([0-9.]*\).*/\1==\2/p' requirements.lock)
+
+.PHONY: setup book test bench serve lint format lock clean
+
+setup: .venv/ready
+
+book: setup
+	$(BIN)/erfbook build --profile $(PROFILE)
+
+test: setup
+	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+serve: book
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/actionlint .github/workflows/book.yml
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The lock holds hashes for every platform and no address of an index.
+lock: $(UV)
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --custom-compile-command "make lock" -o requirements.lock
+
+clean:
+	rm -rf _build book/chapters .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The mark is made last, so an interrupted set-up is taken up again.
+.venv/ready: requirements.lock pyproject.toml $(UV)
+	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+ifdef TORCH_INDEX
+	$(UV) pip install --python .venv --index-url $(TORCH_INDEX) --no-deps $(TORCH)
+	awk '/^[a-z]/ { keep = !/^(torch|torchvision|triton|nvidia-|cuda-)/ } keep' requirements.lock \
+	  > .venv/requirements.txt
+	$(UV) pip install --python .venv --require-hashes -r .venv/requirements.txt
+else
+	$(UV) pip install --python .venv --require-hashes -r requirements.lock
+endif
+	$(UV) pip install --python .venv --no-deps --editable .
+	touch $@
+
+$(UV):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	  sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, not {v[0]}.{v[1]}; set PYTHON=...")'
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.8

@@ -1,0 +1,166 @@
+"""Execute one notebook: text to notebook by jupytext, notebook to outputs by papermill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from erfbook import parameters
+from erfbook.book import fingerprint
+from erfbook.book.paths import Project
+from erfbook.errors import RunError, UserError
+
+Progress = Callable[[int, int], None]  # cells done, cells in all
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What is to be executed: a notebook, its profile and the values changed by hand."""
+
+    notebook: str
+    profile: str
+    overrides: Mapping[str, Any]
+
+    def key(self, project: Project) -> str:
+        """Return the fingerprint of this execution in ``project``."""
+        values = parameters.of(self.notebook).resolve(self.profile, self.overrides)
+        return fingerprint.of_execution(project, self.notebook, self.profile, values)
+
+
+def plan(project: Project, notebook: str, profile: str, overrides: Mapping[str, Any]) -> Execution:
+    """Check a notebook's name and parameters before anything runs.
+
+    Raises:
+        UserError: no such notebook, profile or parameter, or a value that cannot be.
+    """
+    parameters.of(notebook).resolve(profile, overrides)
+    if notebook not in project.notebooks:
+        raise UserError(f"notebook {notebook!r} has no file in {project.root / 'notebooks'}")
+    return Execution(notebook, profile, dict(overrides))
+
+
+def execute(
+    project: Project, execution: Execution, output: Path, progress: Progress | None = None
+) -> Path:
+    """Execute a notebook into ``output``, which appears whole or not at all.
+
+    Raises:
+        RunError: a cell failed; the part that ran is kept under the build folder's ``failed``.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    key = execution.key(project)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # names were checked, profile is known
+    values = {"profile": execution.profile, **execution.overrides}
+    _make_folder(output.parent)
+    with tempfile.TemporaryDirectory(prefix=".erfbook-", dir=output.parent) as folder:
+        source, made = Path(folder) / "source.ipynb", Path(folder) / output.name
+        n_cells = _convert(project.notebooks[execution.notebook], source)
+        done = iter(range(1, n_cells + 1))
+        with _kernel_environment() as kernel:
+            try:
+                papermill.execute_notebook(
+                    str(source),
+                    str(made),
+                    parameters={
+                        k: list(v) if isinstance(v, tuple) else v for k, v in values.items()
+                    },
+                    kernel_name="python3",
+                    cwd=str(project.root),
+                    progress_bar=False,
+                    **kernel,
+                    on_cell_executed=lambda **_: (
+                        progress and progress(next(done, n_cells), n_cells)
+                    ),
+                )
+            except PapermillExecutionError as error:
+                kept = project.build / "failed" / f"{execution.notebook}.ipynb"
+                _make_folder(kept.parent)
+                os.replace(made, kept)
+                raise RunError(_explain(execution, error, kept)) from None
+        _finish(made, key, execution)
+        os.replace(made, output)
+    return output
+
+
+def is_current(path: Path, key: str) -> bool:
+    """Return whether ``path`` is an executed notebook with this key, readable and whole."""
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return metadata.get("erfbook", {}).get("key") == key
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
+
+
+def _convert(text: Path, notebook: Path) -> int:
+    import jupytext
+
+    content = jupytext.read(text, fmt="py:percent")
+    content.metadata.setdefault("kernelspec", {}).update(name="python3", language="python")
+    jupytext.write(content, notebook, fmt="ipynb")
+    return sum(cell.cell_type == "code" for cell in content.cells) + 1  # papermill injects one
+
+
+def _finish(path: Path, key: str, execution: Execution) -> None:
+    """Stamp the key, and hide the injected cell where it changes nothing but the profile."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    stamp = {"key": key, "profile": execution.profile, "overrides": dict(execution.overrides)}
+    content["metadata"]["erfbook"] = stamp
+    content["metadata"].pop("papermill", None)  # holds paths of this machine
+    for cell in content["cells"]:
+        cell["metadata"].pop("papermill", None)
+        cell["metadata"].pop("execution", None)
+        tags = cell["metadata"].get("tags", [])
+        if "injected-parameters" in tags and not execution.overrides:
+            cell["metadata"]["tags"] = [*tags, "remove-cell"]
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _kernel_environment() -> Iterator[dict[str, Any]]:
+    """Shield the kernel from the user's own start-up files and from other users of the machine.
+
+    The kernel talks over sockets in a private folder instead of TCP ports; its path is short, as
+    such sockets need it. Yields what the kernel's manager must be told.
+    """
+    from traitlets.config import Config
+
+    with tempfile.TemporaryDirectory(prefix="erfbook-") as folder:
+        wanted = {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder}
+        wanted["JUPYTER_PREFER_ENV_PATH"] = "1"
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            yield {
+                "config": Config(KernelManager={"transport": "ipc", "ip": f"{folder}/k"}),
+                "extra_arguments": ["--log-level=50"],  # a cell's own errors come through papermill
+            }
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _explain(execution: Execution, error: Any, kept: Path) -> str:
+    words = [f"erfbook run {execution.notebook} --profile {execution.profile}"]
+    words += [f"-p {name} {value}" for name, value in execution.overrides.items()]
+    source = "\n".join(f"    {line}" for line in str(error.source).rstrip().splitlines())
+    return (
+        f"notebook {execution.notebook} failed in cell {error.exec_count}: "
+        f"{error.ename}: {error.evalue}\n{source}\n"
+        f"  run just it again: {' '.join(words)}\n  what ran until then: {kept}"
+    )

@@ -1,0 +1,113 @@
+"""The ledger: verdicts follow from results and bounds, and a wrong row is refused by name."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import yaml
+
+from erfbook import claims
+from erfbook.book import paths
+from erfbook.claims import Bound, ClaimsError, Result
+
+ROW = {
+    "id": "luo.fig2.slope",
+    "where": "figure 2",
+    "statement": "grows",
+    "paper": {"value": 0.56},
+    "checks": [{"query": "nb:a", "bound": {"min": 0, "max": 1}, "why": "theory"}],
+}
+
+
+def load(tmp_path, *rows):
+    path = tmp_path / "claims.yml"
+    path.write_text(yaml.safe_dump({"claims": list(rows)}))
+    return claims.load(path)
+
+
+def checks(n):
+    return [{"query": f"nb:r{i}", "bound": {"max": 0}, "why": "w"} for i in range(n)]
+
+
+@pytest.mark.parametrize("passes", list(itertools.product([True, False], repeat=3)))
+def test_all_some_or_none_of_the_checks_make_the_verdict(tmp_path, passes):
+    ledger = load(tmp_path, {**ROW, "checks": checks(3)})
+    results = [Result("nb", f"r{i}", 0.0 if ok else 1.0, "smoke") for i, ok in enumerate(passes)]
+    expected = {3: "reproduced", 0: "not reproduced"}.get(sum(passes), "partly")
+    assert claims.judge(ledger, results)[0].word == expected
+
+
+def test_a_missing_result_or_a_smaller_profile_leaves_a_claim_untested(tmp_path):
+    (claim,) = load(tmp_path, {**ROW, "needs": "laptop"})
+    assert claims.judge([claim], [])[0].word == "not tested"
+    for profile, word in [
+        ("smoke", "not tested"),
+        ("laptop", "reproduced"),
+        ("paper", "reproduced"),
+    ]:
+        assert claims.judge([claim], [Result("nb", "a", 0.5, profile)])[0].word == word
+
+
+def test_another_notebook_s_result_of_the_same_name_does_not_count(tmp_path):
+    (verdict,) = claims.judge(load(tmp_path, ROW), [Result("other", "a", 0.5, "paper")])
+    assert verdict.word == "not tested"
+
+
+@pytest.mark.parametrize(
+    ("bound", "inside", "outside"),
+    [
+        (Bound(min=0, max=1), [0, 1, 0.5], [-0.01, 1.01, float("nan"), "text"]),
+        (Bound(max=1), [-9.0, 1], [1.1, float("nan"), float("inf")]),
+        (Bound(min=1), [1, float("inf")], [0.9, float("nan")]),
+        (Bound(is_=True), [True], [False, 0, "yes"]),
+        (Bound(is_=81), [81, 81.0], [80]),
+    ],
+)
+def test_a_bound_holds_inside_and_never_for_nan(bound, inside, outside):
+    assert all(bound.holds(value) for value in inside)
+    assert not any(bound.holds(value) for value in outside)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"verdict": "reproduced"}, "unknown field 'verdict'"),
+        ({"where": ""}, "the field 'where' is missing"),
+        ({"id": "nobody.x"}, "must start with one of luo"),
+        ({"needs": "huge"}, "needs must be one of smoke"),
+        ({"paper": 0.56}, "paper must be a mapping"),
+        ({"checks": []}, "either checks or untested"),
+        ({"untested": "later"}, "either checks or untested"),
+        ({"checks": [{"query": "a", "bound": {"max": 1}, "why": "w"}]}, "notebook:result, not 'a'"),
+        ({"checks": [{"query": "a:b", "bound": {"max": 1}}]}, "exactly query, bound and why"),
+        ({"checks": [{"query": "a:b", "bound": {"about": 1}, "why": "w"}]}, "min, max or is"),
+    ],
+)
+def test_a_wrong_row_is_refused_by_its_id(tmp_path, change, message):
+    with pytest.raises(ClaimsError, match=message):
+        load(tmp_path, {**ROW, **change})
+
+
+def test_an_id_stands_once(tmp_path):
+    with pytest.raises(ClaimsError, match=r"luo\.fig2\.slope: the id stands twice"):
+        load(tmp_path, ROW, ROW)
+
+
+def test_a_broken_or_absent_ledger_is_one_line(tmp_path):
+    path = tmp_path / "claims.yml"
+    with pytest.raises(ClaimsError, match="cannot read the ledger"):
+        claims.load(path)
+    path.write_text("claims: [")
+    with pytest.raises(ClaimsError, match="is not a YAML list under 'claims'"):
+        claims.load(path)
+
+
+def test_the_ledger_of_the_book_loads_and_holds_no_verdict():
+    project = paths.find_project()
+    ledger = claims.load(project.ledger)
+    assert len(ledger) > 30
+    for claim in ledger:
+        for check in claim.checks:
+            assert check.notebook in project.notebooks, f"{claim.id} asks {check.query}"
+            assert f'"{check.name}"' in project.notebooks[check.notebook].read_text(), check.query

@@ -1,0 +1,279 @@
+"""From a text notebook to an executed one: reused only unchanged, whole or absent, resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from erfbook import claims, parameters
+from erfbook.book import build, execute, fingerprint, paths, results, scoreboard
+from erfbook.errors import RunError, UserError
+
+NAMES = ("fourier_binomial", "erf_verification")
+SOURCE = """\
+# ---
+# jupyter:
+#   kernelspec: {{display_name: Python 3, language: python, name: python3}}
+# ---
+# %% [markdown]
+# # A title
+# %% tags=["parameters"]
+profile = "laptop"
+# %%
+import os, time
+from erfbook.book import page
+run = page.begin("{name}", globals())
+# %%
+assert "{name}" not in os.environ.get("FAIL", ""), "told to fail"
+time.sleep(float(os.environ.get("SLEEP", "0")))
+run.report("half", 0.5, low=0.4, high=0.6, n=7, unit="px")
+run.report("never", float("nan"))
+run.finish()
+"""
+LEDGER = """\
+claims:
+- id: luo.half
+  where: nowhere
+  statement: it is a half
+  paper: {value: 0.5, spread: 0.1, n: 3}
+  figure: fig-half
+  checks:
+  - {query: "fourier_binomial:half", bound: {min: 0.5, max: 0.5}, why: it is}
+- id: luo.never
+  where: nowhere
+  statement: it is never
+  paper: {text: never}
+  checks:
+  - {query: "erf_verification:never", bound: {min: 0}, why: it is not}
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A checkout of two quick notebooks."""
+    for folder in ("notebooks", "data/records", "book"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in NAMES:
+        (tmp_path / "notebooks" / f"{name}.py").write_text(SOURCE.format(name=name))
+    (tmp_path / "data" / "claims.yml").write_text(LEDGER)
+    for name in ("_toc.yml", "_config.yml", "requirements.lock"):
+        (tmp_path / name).write_text("\n")
+    monkeypatch.setenv("ERFBOOK_ROOT", str(tmp_path))
+    monkeypatch.delenv("ERFBOOK_DATA", raising=False)
+    return paths.find_project()
+
+
+def command(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "erfbook", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def plan(project, name=NAMES[0], profile="smoke"):
+    return execute.plan(project, name, profile, {})
+
+
+def test_results_survive_execution_and_make_verdicts_and_pages(project):
+    plans = [plan(project, name) for name in NAMES]
+    build.execute_all(project, plans, jobs=2)
+    found = results.read_all(project.executed / "smoke")
+    assert {r.query for r in found} == {f"{n}:{r}" for n in NAMES for r in ("half", "never")}
+    half = next(r for r in found if r.query == "fourier_binomial:half")
+    assert (half.value, half.low, half.high, half.n, half.unit) == (0.5, 0.4, 0.6, 7, "px")
+    assert half.profile == "smoke"
+    verdicts = claims.judge(claims.load(project.ledger), found)
+    assert [v.word for v in verdicts] == ["reproduced", "not reproduced"]
+    page = scoreboard.render(verdicts, "smoke")
+    assert 'href="fourier_binomial.html#result-half"' in page
+    assert 'href="fourier_binomial.html#fig-half"' in page
+    assert "0.5 ± 0.1, n = 3" in page
+    text = (project.executed / "smoke" / "fourier_binomial.ipynb").read_text()
+    assert "run-card" in text and "run-footer" in text and "remove-cell" in text
+    assert str(project.root) not in text, "an executed notebook names no folder of this machine"
+
+    before = {p: p.stat().st_mtime_ns for p in project.executed.rglob("*.ipynb")}
+    build.execute_all(project, plans, jobs=2)
+    assert before == {p: p.stat().st_mtime_ns for p in project.executed.rglob("*.ipynb")}
+
+
+@pytest.mark.parametrize("what", ["notebook", "lock", "record", "own claim", "data", "profile"])
+def test_an_executed_notebook_is_stale_after_any_change_it_rests_on(project, monkeypatch, what):
+    before = plan(project).key(project)
+    assert plan(project).key(project) == before
+    profile = "smoke"
+    if what == "notebook":
+        with (project.root / "notebooks" / f"{NAMES[0]}.py").open("a") as file:
+            file.write("# more\n")
+    elif what == "lock":
+        project.lock.write_text("torch==0\n")
+    elif what == "record":
+        (project.records / "one.json").write_text("{}")
+    elif what == "own claim":
+        project.ledger.write_text(LEDGER.replace("max: 0.5", "max: 0.6"))
+    elif what == "data":
+        (project.root / "set").mkdir()
+        (project.root / "set" / "train.parquet").write_text("x")
+        monkeypatch.setenv("ERFBOOK_DATA", str(project.root / "set"))
+    else:
+        profile = "laptop"
+    assert plan(project, profile=profile).key(project) != before
+
+
+def test_another_notebook_s_claim_leaves_an_execution_current(project):
+    before = plan(project).key(project)
+    project.ledger.write_text(LEDGER.replace("{min: 0}", "{min: 1}"))
+    assert plan(project).key(project) == before
+
+
+def test_package_source_is_part_of_the_fingerprint(tmp_path):
+    shutil.copytree(paths.Project(tmp_path).source, tmp_path / "src")
+    files = lambda: fingerprint.of_files((tmp_path / "src").rglob("*.py"), tmp_path)  # noqa: E731
+    before = files()
+    with (tmp_path / "src" / "claims.py").open("a") as file:
+        file.write("\n")
+    assert files() != before
+
+
+def test_a_cut_off_or_foreign_file_is_never_taken_for_an_executed_notebook(project, tmp_path):
+    path = tmp_path / "x.ipynb"
+    for text in ("", '{"metadata": {"erfbook": {"key"', '{"metadata": {}}', "[]"):
+        path.write_text(text)
+        assert not execute.is_current(path, "k")
+    path.write_text(json.dumps({"metadata": {"erfbook": {"key": "k"}}}))
+    assert execute.is_current(path, "k")
+    assert not execute.is_current(path, "other")
+
+
+def test_a_failing_notebook_stops_the_build_and_names_cell_error_and_rerun(project):
+    done = command("build", "--profile", "smoke", FAIL="erf_verification")
+    assert done.returncode == 1
+    assert "notebook erf_verification failed in cell 4: AssertionError: told to fail" in done.stderr
+    assert "erfbook run erf_verification --profile smoke" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (project.build / "failed" / "erf_verification.ipynb").exists()
+    assert not (project.executed / "smoke" / "erf_verification.ipynb").exists()
+    assert not (project.build / "html").exists()
+
+
+def test_an_interrupted_build_leaves_nothing_half_made_and_goes_on(project):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "erfbook", "build", "--profile", "smoke", "-j", "2"],
+        env={**os.environ, "SLEEP": "60"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(project.executed.rglob(".erfbook-*/*")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("erfbook: error: interrupted")
+    assert "Traceback" not in errors
+    assert not list(project.executed.rglob("*.ipynb"))
+    build.execute_all(project, [plan(project)], jobs=1)
+    assert results.read(project.executed / "smoke" / f"{NAMES[0]}.ipynb")
+
+
+def test_two_builds_of_a_checkout_exclude_each_other(project):
+    with (
+        build._alone(project),
+        pytest.raises(UserError, match="another build"),
+        build._alone(project),
+    ):
+        pass  # pragma: no cover
+
+
+def first_whole_number():
+    fields = parameters.of(NAMES[0]).fields()
+    return next(n for n, f in fields.items() if isinstance(f.metadata["values"]["smoke"], int))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "fourier_binomal"], "did you mean 'fourier_binomial'?"),
+        (["run", NAMES[0], "-p", "nonsense", "1"], "has no parameter 'nonsense'"),
+        (["run", NAMES[0], "-p", first_whole_number(), "many"], "must be a whole number"),
+        (["run", NAMES[0], "-p", first_whole_number(), "-5"], first_whole_number()),
+        (["run", NAMES[0], "--profile", "labtop"], "did you mean 'laptop'?"),
+        (["run"], "name a notebook"),
+        (["run", NAMES[0], "-o", "/proc/nowhere"], "cannot"),
+        (["build", "--profile", "huge"], "profile must be one of smoke, laptop, paper"),
+        (["build", "-j", "0"], "--jobs must be at least 1"),
+        (["buld"], "invalid choice: 'buld'"),
+        (["claims", "--verdict", "partial"], "did you mean 'partly'?"),
+    ],
+)
+def test_bad_input_is_one_line_with_code_2_and_nothing_written(project, words, message):
+    done = command(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("erfbook: error: ")
+    assert not list(project.root.rglob("*.ipynb"))
+
+
+def test_outside_a_checkout_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("ERFBOOK_ROOT", str(tmp_path))
+    monkeypatch.setattr(paths, "__file__", str(tmp_path / "a" / "b" / "c.py"))
+    with pytest.raises(UserError, match="run this inside a checkout"):
+        paths.find_project()
+
+
+def test_help_of_a_notebook_lists_every_parameter_with_its_range():
+    done = command("run", NAMES[0], "--help")
+    assert done.returncode == 0
+    for name in parameters.of(NAMES[0]).fields():
+        assert f"-p {name} <" in done.stdout
+
+
+def test_plain_papermill_refuses_an_unknown_parameter_too(project, tmp_path):
+    text, notebook = project.notebooks[NAMES[0]], tmp_path / "plain.ipynb"
+    tools = [sys.executable, "-m"]
+    subprocess.run([*tools, "jupytext", "--to", "ipynb", text, "-o", notebook], check=True)
+    words = [*tools, "papermill", "-k", "python3", notebook, tmp_path / "out.ipynb"]
+    done = subprocess.run([*words, "-p", "n_typo", "3"], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "has no parameter 'n_typo'" in done.stderr
+
+
+def test_a_page_with_a_warning_leaves_the_built_book_and_its_log(project, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    (output / "html").mkdir(parents=True)
+    (output / "html" / "index.html").write_text("old and whole")
+    monkeypatch.setattr(build.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 1))
+    with pytest.raises(RunError, match="the pages built before stand"):
+        build._make_html(project, output)
+    assert (output / "html" / "index.html").read_text() == "old and whole"
+
+
+def test_the_mark_of_a_result_s_mime_type_is_the_same_where_it_is_written_and_read():
+    from erfbook.book import page
+
+    assert page._MIME + "json" == results.RECORD
+
+
+def test_the_folder_of_pages_is_replaced_as_a_whole(tmp_path):
+    new, old = tmp_path / "new", tmp_path / "old"
+    for folder, text in ((new, "new"), (old, "old")):
+        folder.mkdir()
+        (folder / "index.html").write_text(text)
+    (old / "stale.html").write_text("stale")
+    build._replace_folder(new, old)
+    assert [p.name for p in old.iterdir()] == ["index.html"]
+    assert (old / "index.html").read_text() == "new"
+    assert Path(new / "index.html").exists()
