@@ -1,8 +1,9 @@
 """Put every SVG figure into the page itself, so that its ink follows the theme.
 
 A figure that is loaded as a picture can't see the page's colours. Here each local SVG that a page
-shows becomes an ``<svg role="img">`` in it: the figures' grey ink is the page's text colour, the
-alternative text is its label, and its ids carry a prefix so that two figures can't share a clip path.
+shows becomes an ``<svg role="img">`` in it: the figures' grey ink turns into the page's text colour,
+the alternative text is its label, and a prefix on its ids keeps two figures from sharing a clip
+path.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _IMAGE = re.compile(r"<img\b[^>]*?\bsrc=\"(?P<src>[^\"]*?_images/[^\"]+\.svg)\"[
 _ATTRIBUTE = re.compile(r"([\w:-]+)\s*=\s*\"([^\"]*)\"")
 _ROOT = re.compile(r"<svg\b[^>]*>", re.DOTALL)
 _PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.DOTALL)
-_STYLE = re.compile(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>|<style[^>]*>.*?</style>", re.DOTALL)
+_STYLE = re.compile(
+    r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>|<style[^>]*>.*?</style>", re.DOTALL
+)
 _PIXELS_PER = {"": 1.0, "px": 1.0, "pt": 96 / 72, "in": 96.0}
 
 
@@ -40,12 +43,12 @@ def inline_page(app: Sphinx, pagename: str, templatename: str, context: dict, do
     def replace(match: re.Match) -> str:
         nonlocal count
         attributes = dict(_ATTRIBUTE.findall(match.group(0)))
-        source = Path(app.outdir, pagename).parent / attributes["src"]
-        if not source.is_file():  # the figure file is copied only after the pages are written
-            source = Path(app.srcdir, _source_of(app, Path(attributes["src"]).name))
+        source = Path(app.srcdir, _source_of(app, Path(attributes["src"]).name))
         label = html.unescape(attributes.get("alt", ""))
         if not label or label == attributes["src"]:
-            LOGGER.warning("figure %s has no alternative text", attributes["src"], location=pagename)
+            LOGGER.warning(
+                "figure %s has no alternative text", attributes["src"], location=pagename
+            )
             label = ""
         count += 1
         return inline_svg(source.read_text(encoding="utf-8"), label=label, prefix=f"figure{count}-")
@@ -62,7 +65,7 @@ def _source_of(app: Sphinx, name: str) -> str:
 
 
 def inline_svg(svg: str, *, label: str, prefix: str) -> str:
-    """Return an SVG document as an element of a page.
+    """Return an SVG document as an element of a page, in a box that scrolls on a small screen.
 
     Args:
         svg: The document, as matplotlib writes it.
@@ -84,7 +87,7 @@ def inline_svg(svg: str, *, label: str, prefix: str) -> str:
     inner = re.sub(re.escape(INK), "currentColor", svg[opening.end() :], flags=re.IGNORECASE)
     inner = re.sub(r'\bid="', f'id="{prefix}', inner)
     inner = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", inner)
-    return root + inner
+    return f'<div class="figure-scroll">{root}{inner}</div>'
 
 
 def _pixels(length: str | None) -> float:

@@ -6,7 +6,11 @@ twice, which the browser reports as an error, and they name a script on a public
 
 from __future__ import annotations
 
+import re
+
 from sphinx.application import Sphinx
+
+_SETTINGS = re.compile(r'<script type="text/x-thebe-config">.*?</script>', re.DOTALL)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -19,6 +23,8 @@ def drop_live_code(app: Sphinx, pagename: str, templatename: str, context: dict,
     """Remove thebe's scripts and styles from one page."""
     for key in ("script_files", "css_files"):
         context[key] = [asset for asset in context.get(key, []) if not is_live_code(asset)]
+    if "body" in context:
+        context["body"] = _SETTINGS.sub("", context["body"])
 
 
 def is_live_code(asset: object) -> bool:
