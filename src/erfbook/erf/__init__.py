@@ -1,5 +1,16 @@
 """Measured effective receptive fields: maps, their sizes and fits."""
 
+from erfbook.erf.ensemble import EnsembleMaps, MeanMap, measure_ensemble
 from erfbook.erf.sizes import TWO_SIGMA, GaussianFit, Map, area_ratio, fit_gaussian, size
 
-__all__ = ["TWO_SIGMA", "GaussianFit", "Map", "area_ratio", "fit_gaussian", "size"]
+__all__ = [
+    "TWO_SIGMA",
+    "EnsembleMaps",
+    "GaussianFit",
+    "Map",
+    "MeanMap",
+    "area_ratio",
+    "fit_gaussian",
+    "measure_ensemble",
+    "size",
+]
