@@ -41,9 +41,10 @@ lock: $(UV)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
+# What the builds and tests made; the environment stays (rm -rf .venv .uv removes it).
 clean:
-	rm -rf _build book/chapters .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf _build book/chapters .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # The mark is made last, so an interrupted set-up is taken up again.
 .venv/ready: requirements.lock pyproject.toml $(UV)

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 from erfbook import parameters, profiles
 from erfbook.errors import RunError, UserError
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM}
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose every complaint is one line."""
@@ -39,9 +41,10 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in _DISK:
             raise
-        return _complain(f"{error.strerror}: {error.filename or 'while writing'}", 1)
+        place = error.filename or "the output"
+        return _complain(f"cannot write {place}: {error.strerror}; nothing half-made is kept", 1)
 
 
 def _complain(message: str, code: int) -> int:

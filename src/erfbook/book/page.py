@@ -163,7 +163,7 @@ def _is_parameter(name: str, value: Any) -> bool:
 
 
 def _publish(result: claims.Result) -> None:
-    values = {result.name: result.value}
+    values: dict[str, claims.Number | None] = {result.name: result.value}
     if result.low is not None:
         values |= {f"{result.name}_low": result.low, f"{result.name}_high": result.high}
     for name, value in values.items():
