@@ -10,7 +10,7 @@ BIN := .venv/bin
 UV := .uv/bin/uv
 TORCH := $(shell sed -n 's/^\(torch\|torchvision\)==\([0-9.]*\).*/\1==\2/p' requirements.lock)
 
-.PHONY: setup book test bench serve lint format lock clean
+.PHONY: setup book test bench serve lint format readme lock clean
 
 setup: .venv/ready
 
@@ -35,6 +35,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The README's table of results, from the last build.
+readme: book
+	$(BIN)/erfbook claims --readme README.md
 
 # The lock holds hashes for every platform and no address of an index.
 lock: $(UV)

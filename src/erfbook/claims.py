@@ -101,6 +101,7 @@ class Claim:
     figure: str = ""
     equation: str = ""
     untested: str = ""
+    headline: bool = False
 
     @property
     def source(self) -> str:
@@ -189,7 +190,7 @@ def _judge(claim: Claim, results: Mapping[str, Result]) -> Verdict:
 
 def _claim(row: Any, position: int) -> Claim:
     known = {"id", "where", "statement", "paper", "checks"}
-    known |= {"needs", "figure", "equation", "untested"}
+    known |= {"needs", "figure", "equation", "untested", "headline"}
     name = f"claim {row.get('id', position)}" if isinstance(row, dict) else f"claim {position}"
     if not isinstance(row, dict):
         raise ClaimsError(f"{name}: a row must be a mapping, not {row!r}")

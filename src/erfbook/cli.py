@@ -178,12 +178,13 @@ def _build(options: argparse.Namespace) -> int:
 def _add_claims(commands: Any) -> None:
     parser = commands.add_parser("claims", help="the ledger and its verdicts, from the last build")
     parser.add_argument("--verdict", metavar="WORD", help="only these: reproduced, partly, …")
+    parser.add_argument("--readme", metavar="FILE", help="put the headline rows into this README")
     parser.set_defaults(handler=_claims)
 
 
 def _claims(options: argparse.Namespace) -> int:
     from erfbook import claims
-    from erfbook.book import paths, results
+    from erfbook.book import paths, readme, results
 
     if options.verdict is not None and options.verdict not in claims.VERDICTS:
         close = difflib.get_close_matches(options.verdict, claims.VERDICTS, n=1, cutoff=0.3)
@@ -192,6 +193,8 @@ def _claims(options: argparse.Namespace) -> int:
     project = paths.find_project()
     found = results.read_all(project.chapters)
     verdicts = claims.judge(claims.load(project.ledger), found)
+    if options.readme:
+        readme.update(Path(options.readme), verdicts, found[0].profile if found else "none")
     for verdict in verdicts:
         if options.verdict in (None, verdict.word):
             shown = ", ".join(str(o.result.value) for o in verdict.outcomes if o.result)

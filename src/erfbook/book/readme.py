@@ -1,0 +1,41 @@
+"""The README's table of results, made from the last build so that no number in it is typed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from erfbook.book.page import paper_says, with_interval
+from erfbook.claims import Verdict, count
+from erfbook.errors import UserError
+
+_START, _END = "<!-- results: made by `make readme` -->", "<!-- end of results -->"
+
+
+def update(path: Path, verdicts: Sequence[Verdict], profile: str) -> None:
+    """Replace what stands between the README's two marks by the headline verdicts.
+
+    Raises:
+        UserError: the file lacks the marks.
+    """
+    text = path.read_text(encoding="utf-8")
+    if text.count(_START) != 1 or text.count(_END) != 1:
+        raise UserError(f"{path} must hold the lines {_START!r} and {_END!r} once each")
+    before, after = text.split(_START)[0], text.split(_END)[1]
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(f"{before}{_START}\n{table(verdicts, profile)}{_END}{after}", encoding="utf-8")
+    os.replace(fresh, path)
+
+
+def table(verdicts: Sequence[Verdict], profile: str) -> str:
+    """Return the headline verdicts as a Markdown table, under a line that counts them all."""
+    told = ", ".join(f"{n} {word}" for word, n in count(verdicts).items())
+    lines = [f"{len(verdicts)} claims, `{profile}` profile: {told}.", ""]
+    lines += ["| claim | the paper | this run | verdict |", "|---|---|---|---|"]
+    for verdict in verdicts:
+        if verdict.claim.headline:
+            found = ", ".join(with_interval(o.result) for o in verdict.outcomes if o.result) or "–"
+            cells = (verdict.claim.statement, paper_says(verdict.claim), found, verdict.word)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
