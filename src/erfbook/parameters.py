@@ -49,10 +49,59 @@ class ErfVerification(Parameters):
     """Section 3.1 of Luo et al. (2016): every figure at the paper's sizes, measured and predicted."""
 
     notebook = "erf_verification"
-    limits = {"smoke": "…", "laptop": "…", "paper": "…"}
+    limits = {
+        "smoke": "Fewer networks and shallower stacks than the paper: it shows that everything "
+        "runs; its intervals are too wide to decide on slopes or on how Gaussian a panel is.",
+        "laptop": "The paper's own sizes. What stays undecided is what the paper leaves open: its "
+        "networks' width, its statistic, its depths, and where its strided layers sit.",
+        "paper": "The paper's own sizes, with more resamples and more runs behind the share of "
+        "all-zero gradients. What the paper leaves open stays undecided.",
+    }
     n_networks: int = param(
-        "random networks averaged in a panel",
-        unit="networks", low=2, high=10_000, smoke=4, laptop=20, paper=20,
+        "random networks averaged in a panel of figure 1, at a depth of figure 2, or per structure",
+        unit="networks", low=4, high=1000, smoke=8, laptop=20, paper=20,
+    )  # fmt: skip
+    n_runs: int = param(
+        "runs over weights and inputs in the nonlinearity figure",
+        unit="runs", low=4, high=10_000, smoke=30, laptop=100, paper=100,
+    )  # fmt: skip
+    depths: tuple[int, ...] = param(
+        "depths of figure 1 and of the share of all-zero gradients",
+        unit="layers", low=2, high=100, smoke=(5, 10, 20, 40), laptop=(5, 10, 20, 40),
+        paper=(5, 10, 20, 40),
+    )  # fmt: skip
+    growth_depths: tuple[int, ...] = param(
+        "depths of figure 2, which the paper does not list; chosen by us so that both published "
+        "slopes can hold at once",
+        unit="layers", low=2, high=200, smoke=(10, 20, 30, 40), laptop=tuple(range(10, 101, 10)),
+        paper=tuple(range(10, 101, 10)),
+    )  # fmt: skip
+    channels: int = param(
+        "width of the wide random networks; the paper states none, its analysis has 1",
+        unit="channels", low=2, high=256, smoke=8, laptop=16, paper=16,
+    )  # fmt: skip
+    dead_channels: tuple[int, ...] = param(
+        "widths at which all-zero gradients are counted",
+        unit="channels", low=1, high=256, smoke=(1, 4), laptop=(1, 2, 4, 16), paper=(1, 2, 4, 16),
+    )  # fmt: skip
+    n_dead: int = param(
+        "ReLU networks in which all-zero gradients are counted, for each depth and width",
+        unit="networks", low=10, high=100_000, smoke=50, laptop=400, paper=2000,
+    )  # fmt: skip
+    keep: float = param(
+        "probability that dropout keeps an input", low=0.05, high=1.0,
+        smoke=0.5, laptop=0.5, paper=0.5,
+    )  # fmt: skip
+    threshold: float = param(
+        "share of the centre above which a pixel counts as effective: the paper's 1 - 95.45 %",
+        low=0.001, high=0.9, smoke=0.0455, laptop=0.0455, paper=0.0455,
+    )  # fmt: skip
+    n_bootstrap: int = param(
+        "resamples of the networks behind each interval",
+        unit="resamples", low=50, high=100_000, smoke=200, laptop=1000, paper=4000,
+    )  # fmt: skip
+    seed: int = param("of weights, inputs, dropout and resamples",
+        low=0, high=2**31 - 1, smoke=0, laptop=0, paper=0,
     )  # fmt: skip
 
 

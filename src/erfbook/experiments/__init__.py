@@ -1,1 +1,38 @@
 """The papers' experiments, one function each: the only place where the parts meet."""
+
+from erfbook.experiments.growth import PAPER_SLOPES, find_consistent_depths
+from erfbook.experiments.summaries import (
+    name_dead,
+    name_growth,
+    name_panel,
+    name_shapes,
+    name_structures,
+    tabulate_panels,
+)
+from erfbook.experiments.verification import (
+    measure_dead,
+    measure_nonlinearities,
+    measure_shapes,
+    measure_size_growth,
+    measure_structures,
+    predict_placements,
+    predict_squareness,
+)
+
+__all__ = [
+    "PAPER_SLOPES",
+    "find_consistent_depths",
+    "measure_dead",
+    "measure_nonlinearities",
+    "measure_shapes",
+    "measure_size_growth",
+    "measure_structures",
+    "name_dead",
+    "name_growth",
+    "name_panel",
+    "name_shapes",
+    "name_structures",
+    "predict_placements",
+    "predict_squareness",
+    "tabulate_panels",
+]

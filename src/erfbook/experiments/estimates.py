@@ -31,6 +31,11 @@ class Estimate:
         """Half the interval over 1.96: the standard error if the estimate is normal."""
         return (self.high - self.low) / (2 * 1.96)
 
+    def as_result(self) -> dict[str, float | int]:
+        """Return the fields as a page's ``report`` takes them; no interval where none was drawn."""
+        plain = {"value": self.value, "n": self.n}
+        return plain if self.low == self.high else {**plain, "low": self.low, "high": self.high}
+
     def z_score(self, expected: float) -> float:
         """Return how many standard errors the value lies above ``expected``."""
         difference = self.value - expected

@@ -77,7 +77,9 @@ def measure_growth(
         n_bootstrap: resamples.
         seed: each depth gets a seed of its own from it.
     """
-    names = [(s, equal) for equal in weightings for s in STATISTICS]
+    random = network.weights == "random"  # equal weights make all runs the same, and g^2 is g^2
+    statistics, weightings = (STATISTICS, weightings) if random else (("abs",), (False,))
+    names = [(s, equal) for equal in weightings for s in statistics]
     found: dict[tuple[str, bool], list[tuple]] = {name: [] for name in names}
     dropped = []
     for depth in depths:
@@ -120,10 +122,8 @@ def _curve(rows, statistic, equal, threshold, n_networks, *, network, depths, n_
     resampled = np.array([row[1] for row in rows])
     fields = 2 * depths + 1
     low, high = np.percentile(resampled, (2.5, 97.5), axis=1)
-    if network.weights == "ones":  # |g| of equal weights has the shape that g^2 of random ones has
-        statistic_of_theory = {"abs": "square"}[statistic]
-    else:
-        statistic_of_theory = statistic
+    # |g| of equal weights has the shape that the mean of g^2 has under random ones.
+    shape_of = "square" if network.weights == "ones" else statistic
     return GrowthCurve(
         network=network,
         statistic=statistic,
@@ -132,7 +132,7 @@ def _curve(rows, statistic, equal, threshold, n_networks, *, network, depths, n_
         sizes=sizes,
         sizes_low=low,
         sizes_high=high,
-        predicted=theory.predict_growth(depths, statistic=statistic_of_theory, threshold=threshold),
+        predicted=theory.predict_growth(depths, statistic=shape_of, threshold=threshold),
         size_slope=_slope(depths, sizes, resampled, n_networks),
         ratio_slope=_slope(depths, sizes / fields, resampled / fields[:, None], n_networks),
         n_dropped=n_dropped,

@@ -16,6 +16,7 @@ import numpy as np
 from erfbook import erf, theory
 from erfbook.erf.ensemble import measure_ensemble
 from erfbook.experiments.estimates import Estimate, seed_for, wilson
+from erfbook.experiments.growth import GrowthCurve, measure_growth
 from erfbook.experiments.panels import Network, Panel, measure_panel, measure_squareness
 
 N_STRUCTURE_LAYERS = 15  # luo section 3.1, subsampling and dilation
@@ -55,6 +56,27 @@ def measure_shapes(
         ]
         for kind, network in paper_networks(channels).items()
     }
+
+
+def measure_size_growth(
+    depths: Sequence[int], n_networks: int, *, channels: int, **options
+) -> dict[str, GrowthCurve]:
+    """Measure figure 2 for all kinds of network, both statistics, with and without scaled runs.
+
+    Args:
+        depths: numbers of 3 x 3 layers; the paper does not list its own.
+        n_networks: runs averaged; the paper has 20.
+        channels: width of the wide networks.
+        options: of :func:`erfbook.experiments.growth.measure_growth`.
+
+    Returns:
+        Curves by name: kind, statistic and, where runs were scaled to weigh the same, ``_scaled``.
+    """
+    curves = {}
+    for kind, network in paper_networks(channels).items():
+        for curve in measure_growth(network, depths, n_networks, **options):
+            curves[f"{kind}_{curve.statistic}{'_scaled' if curve.equal else ''}"] = curve
+    return curves
 
 
 def measure_nonlinearities(

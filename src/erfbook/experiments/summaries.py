@@ -1,0 +1,143 @@
+"""The verification's results under the names that prose, tables and the claims ledger use.
+
+Each ``name_*`` function returns ``{name: keyword arguments of a page's report}``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.growth import PAPER_SLOPES, GrowthCurve
+from erfbook.experiments.panels import Panel
+from erfbook.experiments.verification import PlacementSizes, Squareness, ratio_of
+
+Results = dict[str, dict]
+
+
+def name_panel(name: str, panel: Panel) -> Results:
+    """Name how Gaussian and how large one panel is.
+
+    ``_unexplained`` is what the best Gaussian leaves unexplained, in units of what noise and finite
+    depth must leave; ``_kurtosis_z`` and ``_variance_z`` are standard errors off the prediction.
+    """
+    n = panel.n_kept
+    results = {
+        f"{name}_r2": {"value": panel.r_squared, "n": n},
+        f"{name}_r2_expected": {"value": panel.r_squared_expected, "n": n},
+        f"{name}_unexplained": {"value": panel.unexplained, "n": n},
+        f"{name}_kurtosis": panel.kurtosis.as_result(),
+        f"{name}_kurtosis_expected": {"value": panel.predicted_kurtosis},
+        f"{name}_size": {**panel.size.as_result(), "unit": "px"},
+        f"{name}_size_expected": {"value": panel.predicted_size, "unit": "px"},
+        f"{name}_kept": {"value": panel.n_kept},
+        f"{name}_dropped": {"value": panel.n_dropped},
+        f"{name}_effective": {"value": panel.n_effective, "unit": "runs"},
+    }
+    if panel.kurtosis.low < panel.kurtosis.high:
+        z_scores = {
+            "kurtosis_z": panel.kurtosis.z_score(panel.predicted_kurtosis),
+            "variance_z": panel.variance.z_score(panel.predicted_variance),
+        }
+        results |= {f"{name}_{key}": {"value": z, "n": n} for key, z in z_scores.items()}
+    return results
+
+
+def name_shapes(panels_by_kind: dict[str, list[Panel]]) -> Results:
+    """Name figure 1: every panel by kind and depth, and each kind's worst and deepest values."""
+    results: Results = {}
+    for kind, panels in panels_by_kind.items():
+        for panel in panels:
+            results |= name_panel(f"{kind}_{len(panel.layers)}", panel)
+        results[f"{kind}_r2_lowest"] = {"value": min(p.r_squared for p in panels)}
+        results[f"{kind}_unexplained_largest"] = {"value": max(p.unexplained for p in panels)}
+        results[f"{kind}_effective_lowest"] = {"value": min(p.n_effective for p in panels)}
+        results[f"{kind}_displaced_deepest"] = {"value": panels[-1].displaced}
+        results[f"{kind}_dropped_total"] = {"value": sum(p.n_dropped for p in panels)}
+        results[f"{kind}_runs_total"] = {"value": sum(p.n_dropped + p.n_kept for p in panels)}
+        results[f"{kind}_kurtosis_shallowest"] = panels[0].kurtosis.as_result()
+        results[f"{kind}_kurtosis_deepest"] = panels[-1].kurtosis.as_result()
+    return results
+
+
+def name_growth(curves: dict[str, GrowthCurve]) -> Results:
+    """Name figure 2: both slopes of every curve, and how far the published ones lie from them.
+
+    ``_z`` is the published slope minus ours in standard errors of the difference between two
+    experiments with as many runs: sqrt(2) of ours.
+    """
+    results: Results = {}
+    for name, curve in curves.items():
+        for which, published in PAPER_SLOPES.items():
+            slope: Estimate = getattr(curve, f"{which}_slope")
+            expected = getattr(curve.predicted, f"{which}_slope")
+            results[f"{name}_{which}_slope"] = slope.as_result()
+            results[f"{name}_{which}_slope_expected"] = {"value": expected}
+            if slope.low < slope.high:
+                z = -slope.z_score(published) / math.sqrt(2)
+                results[f"{name}_{which}_slope_z"] = {"value": z, "n": slope.n}
+        results[f"{name}_dropped"] = {"value": int(curve.n_dropped.sum())}
+        results[f"{name}_effective_median"] = {
+            "value": float(pd.Series(curve.n_effective).median())
+        }
+    return results
+
+
+def name_dead(fractions: dict[tuple[int, int], Estimate]) -> Results:
+    """Name the all-zero gradients by width and depth, and at the ends of both."""
+    named = {f"dead_{w}_{d}": e.as_result() for (w, d), e in fractions.items()}
+    widths, depths = zip(*fractions, strict=True)
+    for label, width in (("narrow", min(widths)), ("wide", max(widths))):
+        named[f"dead_{label}_shallowest"] = fractions[width, min(depths)].as_result()
+        named[f"dead_{label}_deepest"] = fractions[width, max(depths)].as_result()
+    named["dead_lowest_high"] = {"value": min(e.high for e in fractions.values())}
+    return named
+
+
+def name_structures(
+    panels: dict[str, Panel], placements: PlacementSizes, squareness: Squareness
+) -> Results:
+    """Name what structures do: sizes against the baseline, all placements, shape as numbers."""
+    results: Results = {}
+    baseline = panels["baseline"]
+    for name, panel in panels.items():
+        results |= name_panel(name, panel)
+        if panel is not baseline:
+            expected = panel.predicted_size / baseline.predicted_size
+            results[f"{name}_size_ratio"] = ratio_of(panel, baseline, "size").as_result()
+            results[f"{name}_size_ratio_expected"] = {"value": expected}
+            results[f"{name}_variance_ratio"] = ratio_of(panel, baseline, "variance").as_result()
+        results[f"{name}_squareness"] = {"value": squareness.values[name]}
+    lowest, highest = placements.sizes.min(), placements.sizes.max()
+    results["placements_n"] = {"value": len(placements.sizes)}
+    results["placements_smallest"] = {"value": lowest / placements.baseline}
+    results["placements_largest"] = {"value": highest / placements.baseline}
+    return results
+
+
+def tabulate_panels(panels: Iterable[Panel]) -> pd.DataFrame:
+    """Return one row a panel: runs, how Gaussian, how large, each beside what is expected."""
+    rows = [
+        {
+            "network": p.network.label,
+            "layers": len(p.layers),
+            "runs averaged": p.n_kept,
+            "all zero": p.n_dropped,
+            "worth": round(p.n_effective, 1),
+            "R²": f"{p.r_squared:.3f}",
+            "expected R²": f"{p.r_squared_expected:.3f}",
+            "kurtosis": _interval(p.kurtosis, ".2f"),
+            "exact kurtosis": f"{p.predicted_kurtosis:.2f}",
+            "size, px": _interval(p.size, ".1f"),
+            "exact size": f"{p.predicted_size:.1f}",
+        }
+        for p in panels
+    ]
+    return pd.DataFrame(rows).set_index(["network", "layers"])
+
+
+def _interval(e: Estimate, form: str) -> str:
+    return f"{e.value:{form}}" + (f" [{e.low:{form}}, {e.high:{form}}]" if e.low < e.high else "")

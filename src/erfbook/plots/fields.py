@@ -1,0 +1,209 @@
+"""Figures of measured effective receptive fields beside their exact predictions."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter, ScalarFormatter
+
+from erfbook.plots.style import COLORS, HEATMAP, paper_reference
+
+_MARKERS = ("o", "s", "^", "D", "v")
+_SERIES = tuple(COLORS[name] for name in ("uniform", "random", "relu", "tanh", "sigmoid"))
+_PREDICTED = {"color": COLORS["predicted"], "linewidth": 1.2}
+
+
+def plot_shapes(axes: np.ndarray, panels_by_kind: dict) -> np.ndarray:
+    """Draw figure 1: a row a kind of network, a column a depth, each map to its own peak."""
+    for row, panels in zip(axes, panels_by_kind.values(), strict=True):
+        for ax, panel in zip(row, panels, strict=True):
+            _heat(ax, panel.measured)
+            if ax in axes[0]:
+                ax.set_title(f"{len(panel.layers)} layers\n{panel.field_px} px")
+        row[0].set_ylabel(panels[0].network.label.replace(", ", "\n"), fontsize=9)
+    return axes
+
+
+def plot_profiles(axes: np.ndarray, panels_by_kind: dict) -> np.ndarray:
+    """Draw profiles of all depths, an axis a kind: points measured, lines predicted."""
+    for ax, panels in zip(axes, panels_by_kind.values(), strict=True):
+        for panel, colour, marker in zip(panels, _SERIES, _MARKERS, strict=False):
+            _profile(ax, panel, color=colour, marker=marker, label=f"{len(panel.layers)} layers")
+        ax.set_title(panels[0].network.label)
+        ax.set_xlabel("offset from the centre, px")
+        ax.set_xlim(-25, 25)
+        ax.set_ylim(bottom=0)
+    axes[0].set_ylabel("share of the map's mass")
+    axes[-1].legend(handlelength=1, borderaxespad=0)
+    return axes
+
+
+def plot_all_zero(ax: plt.Axes, fractions: dict) -> plt.Axes:
+    """Draw how often the whole gradient is zero against depth, a line a width."""
+    widths = sorted({width for width, _ in fractions})
+    depths = sorted({depth for _, depth in fractions})
+    for i, width in enumerate(widths):
+        found = [fractions[width, depth] for depth in depths]
+        x = np.array(depths) * 1.03 ** (i - (len(widths) - 1) / 2)  # side by side, not on top
+        label = f"{width} channel{'s' if width > 1 else ''}"
+        _points(ax, x, found, color=_SERIES[i], marker=_MARKERS[i], linestyle="-", label=label)
+    ax.axhline(0.5, label="least possible", **_PREDICTED)
+    _log_depth(ax, depths)
+    ax.set_ylabel("share of runs, all zero")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_ylim(0.3, 0.8)
+    ax.legend(ncols=2, loc="lower right")
+    return ax
+
+
+def plot_nonlinearities(axes: np.ndarray, panels: dict) -> np.ndarray:
+    """Draw a heat map a nonlinearity, and below it the profile against the prediction."""
+    for (top, bottom), (name, panel) in zip(axes.T, panels.items(), strict=True):
+        _heat(top, panel.measured)
+        top.set_title(panel.network.label)
+        top.set_xlabel(f"{panel.field_px} px")
+        _profile(bottom, panel, color=COLORS[name], marker="o", label="measured")
+        bottom.set_xlabel("offset, px")
+        bottom.set_ylim(bottom=0)
+    axes[1, 0].set_ylabel("share of the map's mass")
+    for ax in axes[1, 1:]:
+        ax.set_yticklabels([])
+    return axes
+
+
+def plot_size_growth(axes: np.ndarray, curves: list) -> np.ndarray:
+    """Draw size and its ratio to the theoretical field against depth, on logarithmic axes."""
+    colours = ("uniform", "random", "relu", "tanh")
+    for i, curve in enumerate(curves):
+        style = {"color": COLORS[colours[i]], "marker": _MARKERS[i], "label": curve.name}
+        fields = curve.predicted.receptive_fields
+        for ax, scale in zip(axes, (1.0, fields), strict=True):
+            x = curve.depths * 1.012 ** (i - (len(curves) - 1) / 2)
+            errors = np.stack([curve.sizes - curve.sizes_low, curve.sizes_high - curve.sizes])
+            errors = np.maximum(errors, 0) / scale
+            ax.errorbar(x, curve.sizes / scale, errors, linestyle="", markersize=4, **style)
+    for ax, values in zip(axes, ("sizes", "ratios"), strict=True):
+        for curve in {c.predicted.sizes[-1]: c for c in curves}.values():
+            ax.plot(curve.depths, getattr(curve.predicted, values), zorder=0, **_PREDICTED)
+        ax.set_yscale("log")
+        _log_depth(ax, [d for d in (10, 20, 30, 50, 70, 100) if d in curves[0].depths])
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    axes[0].set_ylabel("size, px")
+    axes[0].yaxis.set_major_locator(FixedLocator([10, 20, 30, 40, 50, 60]))
+    axes[0].yaxis.set_major_formatter(ScalarFormatter())
+    axes[1].set_ylabel("size / theoretical field")
+    axes[1].yaxis.set_major_locator(FixedLocator([0.2, 0.3, 0.5, 0.7]))
+    axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes[0].get_figure().legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2
+    )
+    return axes
+
+
+def plot_slopes(axes: np.ndarray, curves: list, paper: dict) -> np.ndarray:
+    """Draw both slopes of every curve: points measured, ticks predicted, a line for the paper."""
+    rows = np.arange(len(curves))[::-1]
+    for ax, which in zip(axes, ("size", "ratio"), strict=True):
+        found = [getattr(curve, f"{which}_slope") for curve in curves]
+        theory = [getattr(curve.predicted, f"{which}_slope") for curve in curves]
+        values = np.array([e.value for e in found])
+        errors = np.abs([[e.value - e.low, e.high - e.value] for e in found]).T
+        ax.errorbar(values, rows, xerr=errors, fmt="o", color=COLORS["random"], label="measured")
+        ax.plot(theory, rows, "|", markersize=13, markeredgewidth=2, **_PREDICTED, label="exact")
+        paper_reference(ax, paper[which], f"paper, {paper[which]:g}".replace("-", "−"), axis="x")
+        ax.set_xlabel(f"slope of the {which}")
+        ax.set_ylim(-0.6, len(curves) - 0.4)
+    axes[0].set_yticks(rows, [curve.name for curve in curves])
+    axes[1].set_yticks(rows, [""] * len(rows))
+    handles, labels = axes[0].get_legend_handles_labels()
+    labels = ["paper" if label.startswith("paper") else label for label in labels]
+    axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=3)
+    return axes
+
+
+def plot_structures(axes: np.ndarray, panels: list, *, half_width_px: int = 60) -> np.ndarray:
+    """Draw heat maps at one scale of pixels, cut or filled up to the same square."""
+    for ax, panel in zip(axes.flat, panels, strict=True):
+        _heat(ax, _centred(panel.measured, half_width_px))
+        ax.set_title(panel.network.label)
+        ax.set_xlabel(f"field {panel.field_px} px, size {panel.size.value:.0f} px", fontsize=9)
+    return axes
+
+
+def plot_structure_profiles(axes: np.ndarray, panels: dict) -> np.ndarray:
+    """Draw profiles: what skip connections and dropout do, and how dilation leaves the Gaussian."""
+    colours = dict(zip(("baseline", "skip", "dropout", "dilation"), COLORS.values(), strict=False))
+    for ax, names in zip(axes, (("baseline", "skip", "dropout"), ("dilation",)), strict=True):
+        for i, name in enumerate(names):
+            style = {"color": colours[name], "marker": _MARKERS[i]}
+            _profile(ax, panels[name], label=panels[name].network.label, **style)
+        ax.set_xlabel("offset from the centre, px")
+        ax.set_ylim(bottom=0)
+    axes[0].set_xlim(-14, 14)
+    sigma = math.sqrt(panels["dilation"].predicted_variance)
+    x = np.linspace(-3 * sigma, 3 * sigma, 200)
+    normal = np.exp(-((x / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
+    axes[1].plot(x, normal, ":", color=COLORS["paper"], label="Gaussian, same variance")
+    axes[0].set_ylabel("share of the map's mass")
+    for ax in axes:
+        ax.margins(y=0.35)
+        ax.set_ylim(top=1.45 * ax.get_ylim()[1])
+        ax.legend(loc="upper center", handlelength=1.2)
+    return axes
+
+
+def plot_placements(ax: plt.Axes, placements) -> plt.Axes:
+    """Draw the exact size for every placement of the strided layers, as a histogram."""
+    ax.hist(placements.sizes, bins=24, color=COLORS["uniform"], alpha=0.7)
+    for value, label, key in (
+        (placements.baseline, "no stride", "predicted"),
+        (placements.chosen, "placed as here", "random"),
+    ):
+        ax.axvline(value, color=COLORS[key], linewidth=2, label=f"{label}: {value:.0f} px")
+    ax.set_xlabel("exact size, px")
+    ax.set_ylabel("placements")
+    ax.legend()
+    return ax
+
+
+def _heat(ax: plt.Axes, values: np.ndarray) -> None:
+    ax.imshow(values / values.max(), cmap=HEATMAP, vmin=0, vmax=1, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+
+
+def _profile(ax: plt.Axes, panel, *, color, marker: str, label: str) -> None:
+    """Draw a panel's profile: the prediction as a line, every other point with its interval."""
+    x = np.arange(panel.field_px) - (panel.field_px - 1) / 2
+    shown = np.abs(x) < 4.5 * math.sqrt(panel.predicted_variance)
+    ax.plot(x[shown], panel.predicted_profile[shown], **_PREDICTED)
+    step = max(1, int(shown.sum()) // 24)
+    pick = np.flatnonzero(shown)[::step]
+    low, high = panel.profile - panel.profile_low, panel.profile_high - panel.profile
+    errors = np.maximum(np.stack([low, high])[:, pick], 0)
+    style = {"color": color, "marker": marker, "markersize": 3.5, "linestyle": "", "label": label}
+    ax.errorbar(x[pick], panel.profile[pick], errors, elinewidth=1, **style)
+
+
+def _points(ax: plt.Axes, x: np.ndarray, estimates: list, **style) -> None:
+    values = np.array([e.value for e in estimates])
+    errors = np.stack([values - [e.low for e in estimates], [e.high for e in estimates] - values])
+    ax.errorbar(x, values, errors, markersize=4, linewidth=1, **style)
+
+
+def _centred(values: np.ndarray, half: int) -> np.ndarray:
+    """Return the middle of a map, filled up with zeros to 2 half + 1 pixels."""
+    margin = half - (values.shape[0] - 1) // 2
+    if margin >= 0:
+        return np.pad(values, margin)
+    return values[-margin:margin, -margin:margin]
+
+
+def _log_depth(ax: plt.Axes, ticks: list) -> None:
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.xaxis.set_minor_locator(FixedLocator([]))
+    ax.set_xlabel("layers")
