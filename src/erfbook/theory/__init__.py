@@ -55,6 +55,7 @@ from erfbook.theory.kernel_sums import (
     predict_weighted_transform,
 )
 from erfbook.theory.layers import Layer
+from erfbook.theory.mean_field import MeanField, predict_mean_field
 from erfbook.theory.propagation import (
     branch_share,
     measure_erf_kurtosis,
@@ -95,6 +96,7 @@ __all__ = [
     "GradientPower",
     "Growth",
     "Layer",
+    "MeanField",
     "backpropagate",
     "backpropagate_activation",
     "berry_esseen_bound",
@@ -121,6 +123,7 @@ __all__ = [
     "predict_gradient_power",
     "predict_growth",
     "predict_kolmogorov_limit",
+    "predict_mean_field",
     "predict_moments",
     "predict_radius",
     "predict_relative_radius",

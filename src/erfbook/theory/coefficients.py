@@ -26,8 +26,7 @@ def extended_binomial_coefficients(depth: int, kernel: int) -> list[int]:
     >>> extended_binomial_coefficients(4, 2), extended_binomial_coefficients(2, 3)
     ([1, 4, 6, 4, 1], [1, 2, 3, 2, 1])
     """
-    check_count("depth", depth, least=0)
-    check_count("kernel", kernel)
+    depth, kernel = check_count("depth", depth, least=0), check_count("kernel", kernel)
     length = depth * (kernel - 1) + 1
     coefficients = [1]
     for t in range(1, (length + 1) // 2):
@@ -44,5 +43,6 @@ def predict_uniform_distribution(depth: int, kernel: int) -> Float[np.ndarray, "
     >>> predict_uniform_distribution(2, 2)
     array([0.25, 0.5 , 0.25])
     """
-    total = kernel**depth
-    return np.array([value / total for value in extended_binomial_coefficients(depth, kernel)])
+    coefficients = extended_binomial_coefficients(depth, kernel)
+    total = int(kernel) ** int(depth)
+    return np.array([value / total for value in coefficients])

@@ -38,7 +38,7 @@ def predict_distribution(weights: Sequence[float], depth: int) -> Float[np.ndarr
     array([1., 4., 6., 4., 1.])
     """
     base = check_weights(weights, signed=True)
-    check_count("depth", depth, least=0)
+    depth = check_count("depth", depth, least=0)
     result = np.ones(1)
     while depth:
         if depth & 1:
@@ -74,8 +74,8 @@ def predict_radius(depth: int, kernel: int) -> float:
     >>> predict_radius(depth=6, kernel=3)
     2.0
     """
-    check_count("kernel", kernel)
-    return math.sqrt(check_count("depth", depth, least=0) * (kernel**2 - 1) / 12)
+    depth, kernel = check_count("depth", depth, least=0), check_count("kernel", kernel)
+    return math.sqrt(depth * (kernel**2 - 1) / 12)
 
 
 def predict_relative_radius(depth: int, kernel: int) -> float:

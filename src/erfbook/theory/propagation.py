@@ -134,12 +134,12 @@ def predict_erf_kurtosis(layers: Sequence[Layer], *, gain: float = 1.0) -> float
     return cumulant / variance**2
 
 
-def measure_erf_variance(power: Float[np.ndarray, "side side"]) -> float:
+def measure_erf_variance(power: Float[np.ndarray, "height width"]) -> float:
     """Return the variance along the last axis of a non-negative map seen as a distribution."""
     return _central_moment(power, 2)
 
 
-def measure_erf_kurtosis(power: Float[np.ndarray, "side side"]) -> float:
+def measure_erf_kurtosis(power: Float[np.ndarray, "height width"]) -> float:
     """Return the excess kurtosis along the last axis of a map seen as a distribution."""
     return _central_moment(power, 4) / _central_moment(power, 2) ** 2 - 3.0
 

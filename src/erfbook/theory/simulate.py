@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from erfbook.theory.signals import check_count
 
+
 @dataclass(frozen=True)
 class GradientPower:
     """Squared input gradients of many random networks.
