@@ -46,7 +46,7 @@ class FourierBinomial(Parameters):
 
 
 class ErfVerification(Parameters):
-    """Section 3.1 of Luo et al. (2016): every figure at the paper's sizes, measured and predicted."""
+    """Section 3.1 of Luo et al. (2016): every figure at its size, measured and predicted."""
 
     notebook = "erf_verification"
     limits = {

@@ -1,0 +1,295 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The effective receptive field, verified
+#
+# **Question.** Do random networks show what the theory says: a Gaussian
+# {term}`effective receptive field` whose size grows like $\sqrt n$ and whose share of the
+# {term}`theoretical receptive field` falls like $1/\sqrt n$, and what do nonlinearities, {term}`stride`,
+# {term}`dilation`, {term}`skip connections <skip connection>` and dropout do to it?
+#
+# **Answer in one line.** Yes, and nearly all of it can be predicted without drawing a weight; what the paper leaves
+# unsaid, the networks' width and how runs are averaged, decides whether its slopes are met and its panels look Gaussian.
+#
+# This chapter repeats section 3.1 of {cite:t}`luo2016` at its own sizes and measures what section 2.5 only states.
+# It decides the claims `luo.fig1.*`, `luo.fig-nonlinearity.*`, `luo.fig2.*`, `luo.fig-structures.*` and `luo.s25.*` of the scoreboard.
+# Points are measurements, grey lines are exact predictions, and vermilion is what the paper reports.
+
+# %% tags=["parameters"]
+profile = "laptop"  # smoke, laptop or paper
+
+# %% tags=["hide-input"]
+from erfbook import experiments, plots, theory
+from erfbook.book import page
+
+run = page.begin("erf_verification", globals())
+p = run.parameters
+options = {"threshold": p.threshold, "n_bootstrap": p.n_bootstrap, "seed": p.seed}
+
+# %% [markdown]
+# (sec-ev-setup)=
+# ## What is measured, and what it is compared with
+#
+# **Every map here is an average over random networks, and every average has a prediction.** A gradient of 1 is put on
+# the centre unit of the output and propagated to the input. A run is one network with weights and an input of its own.
+# Its map $g$ is as large as the {term}`theoretical receptive field`; the mean over runs of $|g|$ (the magnitude) or of
+# $g^2$ (the power) is the effective receptive field. The paper does not say which of the two its figures show. Here
+# **all maps show $|g|$**, and sizes and slopes are given for both.
+#
+# For linear networks with independent weights of mean 0 the mean power is known exactly, layer by layer:
+#
+# $$
+# \mathbb E\big[g_{p-1}(i,j)^2\big] = C \sum_{a,b} \mathbb E\big[g_p(i+a, j+b)^2\big] .
+# $$ (eq-ev-power)
+#
+# That is a convolution with a box, so {eq}`eq-ev-power` gives a map without sampling. Where gradients are normal,
+# as they become when layers have many channels, $\mathbb E|g| = \sqrt{2/\pi}\,\sqrt{\mathbb E[g^2]}$ predicts the magnitude too.
+
+# %%
+theory.predict_gradient_power([theory.Layer(kernel=3)] * 2) * 81
+
+# %% [markdown]
+# The paper leaves four things open, and each is a choice here. *Width*: its analysis has one channel, its networks' width is not
+# given, so random networks are measured with 1 and with {glue:text}`channels:d` channels. *Averaging*: runs are averaged as they
+# are, unless a figure says that each was first scaled to the same total. *Order*: an activation follows every convolution, the last one
+# included, which is what lets a zero output wipe out a whole gradient. *Initialisation*: weights are normal, with He's variance
+# $2/(k^2 c)$ before a ReLU {cite}`heinit2015` and $1/(k^2 c)$ otherwise {cite}`glorot2010`, for $c$ input channels, without biases.
+# All networks of a panel run as one grouped convolution on exactly the pixels that the unit sees.
+
+# %% tags=["hide-input"]
+run.report("channels", p.channels)
+run.report("n_networks", p.n_networks);
+
+# %% [markdown]
+# (sec-ev-gaussian)=
+# ## Gaussian shapes
+#
+# **Equal weights give a Gaussian; so do random ones, if enough channels or runs are averaged.** The paper's figure 1 has four
+# depths and three kinds of network, each the mean of 20 runs. The random kinds are shown here at both widths.
+
+# %%
+shapes = experiments.measure_shapes(p.depths, p.n_networks, channels=p.channels, **options)
+for name, result in experiments.name_shapes(shapes).items():
+    run.report(name, **result)
+
+# %% mystnb={"figure": {"name": "fig-shapes", "caption": "Mean $|g|$ over the theoretical receptive field for 3 × 3 layers, each map scaled to its own peak. Equal weights and wide random networks give a round Gaussian at every depth. With one channel a few runs dominate the mean, and lumps remain."}, "image": {"alt": "Twenty heat maps: rows are uniform, random and random plus ReLU networks, columns 5, 10, 20 and 40 layers. Uniform and wide rows are smooth round blobs that fill less of the field with depth; the one-channel rows are lumpy and off-centre at 20 and 40 layers."}} tags=["hide-input"]
+fig, axes = plots.figure(len(shapes), len(p.depths), height=1.62)
+plots.plot_shapes(axes, shapes);
+
+# %% [markdown]
+# How Gaussian is Gaussian? Two numbers say it for every panel: $R^2$, the share of the map's variance over pixels that the best
+# Gaussian explains, and the excess kurtosis per axis, 0 for a Gaussian. Neither can be perfect. A stack of $n$ layers
+# has an excess kurtosis of order $-1/n$, and the mean of 20 runs keeps their noise: for normal gradients the variance of $|g|$ is
+# $\pi/2-1$ times its squared mean in every pixel. The column *expected R²* adds up these two, so it is what a perfect theory would reach.
+
+# %% tags=["hide-input"]
+experiments.tabulate_panels(panel for panels in shapes.values() for panel in panels)
+
+# %% [markdown]
+# - **Uniform.** The best Gaussian explains at least {glue:text}`uniform_r2_lowest:.4f` of every panel. This is the "perfect" shape.
+# - **Random, wide.** What the best Gaussian leaves unexplained is at most {glue:text}`random_wide_unexplained_largest:.1f` times
+#   what noise and finite depth must leave. The kurtosis goes from {glue:text}`random_wide_kurtosis_shallowest:.2f` at the
+#   shallowest to {glue:text}`random_wide_kurtosis_deepest:.2f` at the deepest stack.
+# - **Random, one channel.** Up to {glue:text}`random_unexplained_largest:.1f` times. Networks differ so much in the scale of their
+#   gradient that the mean of {glue:text}`n_networks:d` runs can be worth as few as {glue:text}`random_effective_lowest:.1f` equal ones
+#   (column *worth*: the squared sum of the runs' totals over the sum of their squares).
+# - **Random + ReLU.** Of {glue:text}`relu_wide_runs_total:d` runs at {glue:text}`channels:d` channels, {glue:text}`relu_wide_dropped_total:d` had
+#   an all-zero gradient and are left out, which scales a mean and keeps its shape. With what is left the wide networks are as Gaussian as
+#   their number allows ({glue:text}`relu_wide_unexplained_largest:.1f` times the expected remainder at most), and the paper's words
+#   "a bit less Gaussian" fit: fewer runs are alive, so more noise stays. One channel gives up to {glue:text}`relu_unexplained_largest:.1f` times.
+#
+# The paper's smooth random panels therefore speak for wide layers or for runs that were scaled before the mean.
+
+# %% mystnb={"figure": {"name": "fig-profiles", "caption": "The maps of {numref}`fig-shapes` summed along one axis, with 95 % bootstrap intervals over networks. Grey lines are predictions without any free parameter: the same theory that gives equal weights exactly gives wide random networks within their intervals, with and without ReLU."}, "image": {"alt": "Three panels of bell-shaped profiles at four depths; measured points lie on the grey predicted lines."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 3, height=2.9, sharey=False)
+plots.plot_profiles(axes, {kind: shapes[kind] for kind in ("uniform", "random_wide", "relu_wide")});
+
+# %% [markdown]
+# (sec-ev-dead)=
+# ### Gradients that vanish
+#
+# **With a ReLU at the output at least half of all runs have no gradient at all.** The last layer's weights are
+# symmetric around 0, so its output is negative in half of the networks, and then the whole gradient is zero. The paper remarks
+# that this happens "very easily"; how easily depends on the width.
+
+# %%
+dead = experiments.measure_dead(p.depths, p.dead_channels, p.n_dead, seed=p.seed)
+for name, result in experiments.name_dead(dead).items():
+    run.report(name, **result)
+
+# %% mystnb={"figure": {"name": "fig-all-zero", "caption": "Share of ReLU networks whose gradient is zero at every pixel, with Wilson 95 % intervals. One half cannot be undercut. Only one-channel networks exceed it, and slowly: depth alone does not kill the gradient."}, "image": {"alt": "Share of all-zero gradients against depth for several widths: one channel rises slowly above one half, the other widths stay at one half."}} tags=["hide-input"]
+fig, ax = plots.figure(1, 1, height=2.9, width=5.5)
+plots.plot_all_zero(ax, dead);
+
+# %% [markdown]
+# With one channel the share rises from {glue:text}`dead_narrow_shallowest:.2f` to {glue:text}`dead_narrow_deepest:.2f`
+# between the shallowest and the deepest stack; with the most channels it ends at {glue:text}`dead_wide_deepest:.2f`
+# [{glue:text}`dead_wide_deepest_low:.2f`, {glue:text}`dead_wide_deepest_high:.2f`]. So even single-channel networks of 40 layers are
+# often alive, and the paper's ReLU panels are possible at any width; how noisy they look is what tells widths apart.
+
+# %% [markdown]
+# (sec-ev-nonlinearity)=
+# ## Other nonlinearities, and more runs
+#
+# **With 100 runs the maps become as Gaussian as 100 runs can be, whatever the nonlinearity.** The paper's next figure averages over
+# random weights and random inputs at 20 layers and finds the shapes "a lot more Gaussian-like".
+
+# %%
+nonlinear = experiments.measure_nonlinearities(p.n_runs, channels=p.channels, **options)
+for kind, panel in nonlinear.items():
+    for name, result in experiments.name_panel(f"nonlinear_{kind}", panel).items():
+        run.report(name, **result)
+
+# %% mystnb={"figure": {"name": "fig-nonlinearities", "caption": "Mean $|g|$ of wide random networks of 20 layers with three nonlinearities, and profiles with 95 % intervals. The prediction, which knows of no nonlinearity, passes through all three."}, "image": {"alt": "Three round heat maps for ReLU, Tanh and Sigmoid, and below each a bell-shaped profile whose points lie on the predicted line."}} tags=["hide-input"]
+fig, axes = plots.figure(2, len(nonlinear), height=2.2, sharey="row")
+plots.plot_nonlinearities(axes, nonlinear);
+
+# %% [markdown]
+# The best Gaussian now explains {glue:text}`nonlinear_relu_r2:.3f` (ReLU, {glue:text}`nonlinear_relu_kept:d` runs alive),
+# {glue:text}`nonlinear_tanh_r2:.3f` (Tanh) and {glue:text}`nonlinear_sigmoid_r2:.3f` (Sigmoid) of the variance, where
+# {glue:text}`nonlinear_relu_r2_expected:.3f`, {glue:text}`nonlinear_tanh_r2_expected:.3f` and
+# {glue:text}`nonlinear_sigmoid_r2_expected:.3f` are expected. The improvement over {numref}`fig-shapes` is the number of runs.
+# For Tanh and Sigmoid this also confirms the paper's guess that at initialisation they work in their linear range.
+
+# %% [markdown]
+# (sec-ev-growth)=
+# ## Growth and shrinkage with depth
+#
+# **The exact slope of log size against log depth is close to one half, and the published 0.56 is not the same thing as
+# "the theory plus noise".** The paper calls a pixel effective if it exceeds {glue:text}`threshold:.4f` of the centre, and takes the
+# square root of the number of such pixels as size. It fits 0.56 to the size and −0.43 to the ratio.
+#
+# The two slopes are not independent. The ratio is the size over the field $2n+1$, so
+#
+# $$
+# \text{slope}(\text{size}) - \text{slope}(\text{ratio}) = \text{slope}(\log(2n+1) \text{ against } \log n) < 1 ,
+# $$ (eq-ev-slopes)
+#
+# which depends on the depths alone. The published pair differs by 0.99, give or take 0.01 for rounding.
+
+# %%
+consistent = experiments.find_consistent_depths(range(1, 41), range(20, 201, 5))
+run.report("depths_first_least", min(first for first, *_ in consistent))
+run.report("depths_figure1_difference", theory.receptive_field_slope([5, 10, 20, 40]))
+run.report("depths_difference", theory.receptive_field_slope(p.growth_depths))
+run.report("threshold", p.threshold)
+growth = experiments.measure_size_growth(
+    p.growth_depths, p.n_networks, channels=p.channels, **options
+)
+for name, result in experiments.name_growth(growth).items():
+    run.report(name, **result)
+
+# %% [markdown]
+# By {eq}`eq-ev-slopes` the depths of figure 1 alone would give {glue:text}`depths_figure1_difference:.3f`, so figure 2 must rest on
+# deeper networks: among evenly spaced depths up to 200, only lists that start at {glue:text}`depths_first_least:d` layers or deeper can
+# give both numbers. The depths used here give {glue:text}`depths_difference:.3f`.
+
+# %% mystnb={"figure": {"name": "fig-size-growth", "caption": "Size (left) and its ratio to the theoretical receptive field (right) against depth, with 95 % bootstrap intervals over networks; grey lines are exact predictions for $|g|$ and for $g^2$, which is also the shape of equal weights."}, "image": {"alt": "Two log-log plots: sizes rise and ratios fall along straight grey predicted lines; the one-channel points scatter most."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 2, height=3.6)
+plots.plot_size_growth(axes, [growth[k] for k in ("uniform_abs", "random_abs", "random_wide_abs", "relu_wide_abs")]);
+
+# %% mystnb={"figure": {"name": "fig-slopes", "caption": "Both slopes of every kind of network and statistic: points with 95 % bootstrap intervals, the exact prediction as a tick, and the paper's value. Wide networks agree with the prediction. The published pair is met by one-channel networks, where it lies inside the wide interval of the plain mean, and at the centre of the narrow one of scaled runs."}, "image": {"alt": "Two dot plots of slopes of size and ratio by network kind; wide networks sit near 0.51 and minus 0.47, one-channel networks with scaled runs near the paper's 0.56 and minus 0.43."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 2, height=4.6)
+plots.plot_slopes(axes, list(growth.values()), experiments.PAPER_SLOPES);
+
+# %% [markdown]
+# The exact slopes at these depths are {glue:text}`random_wide_abs_size_slope_expected:.3f` and
+# {glue:text}`random_wide_abs_ratio_slope_expected:.3f` for $|g|$, and {glue:text}`random_wide_square_size_slope_expected:.3f` and
+# {glue:text}`random_wide_square_ratio_slope_expected:.3f` for $g^2$: near one half, but not 0.56. Sampling explains the rest in two ways.
+#
+# - **One channel, plain mean.** {glue:text}`random_abs_size_slope:.2f` [{glue:text}`random_abs_size_slope_low:.2f`,
+#   {glue:text}`random_abs_size_slope_high:.2f`]: a single experiment of 20 runs scatters enough to contain the paper's number. In the middle
+#   a depth's mean is worth {glue:text}`random_abs_effective_median:.1f` runs, and so few make the interval too short rather than too long.
+# - **One channel, runs scaled to weigh the same.** {glue:text}`random_abs_scaled_size_slope:.2f`
+#   [{glue:text}`random_abs_scaled_size_slope_low:.2f`, {glue:text}`random_abs_scaled_size_slope_high:.2f`], against an exact
+#   {glue:text}`random_abs_size_slope_expected:.2f` for the plain mean. The excess is real. A single one-channel network is a convolution of $n$ random
+#   kernels: a narrow wave packet that sits off the centre. With equal weight for every network these displacements, not the packets' widths, make
+#   the mean map wide; at the deepest stack of figure 1 they hold {glue:text}`random_displaced_deepest:.2f` of the variance of the plain mean at one
+#   channel, and {glue:text}`random_wide_displaced_deepest:.2f` at {glue:text}`channels:d` channels.
+#
+# So 0.56 and −0.43 fit narrow networks, and fit them best if every run was normalised. The law, $\sqrt n$ and $1/\sqrt n$, holds either way to the
+# accuracy that the paper itself claims for it. In figure 2 {glue:text}`relu_wide_abs_dropped:d` ReLU runs of the wide networks
+# ({glue:text}`relu_abs_dropped:d` at one channel) had an all-zero gradient and were left out.
+
+# %% [markdown]
+# (sec-ev-structures)=
+# ## Subsampling, dilation, skip connections, dropout
+#
+# **Strides and dilation widen, skip connections shrink, dropout changes nothing, each by as much as predicted.** The paper
+# compares 15 dense layers with two variants: three layers with stride 2, or three dilated by 2, 4 and 8. Which layers is not said; here it is the
+# 4th, 8th and 12th. Skip connections ($y = x + \text{conv}(x)$ in every layer) and dropout are only stated in its
+# section 2.5; they are measured here the same way. All networks of this section are linear, so that the prediction is exact.
+
+# %%
+structures = experiments.measure_structures(p.n_networks, channels=p.channels, keep=p.keep, **options)
+placements = experiments.predict_placements(threshold=p.threshold)
+squareness = experiments.predict_squareness()
+for name, result in experiments.name_structures(structures, placements, squareness).items():
+    run.report(name, **result)
+
+# %% mystnb={"figure": {"name": "fig-structures", "caption": "Mean $|g|$ of 15 layers at one scale of pixels, 121 px a side. Three strided layers enlarge the effective receptive field most, three dilated ones make it larger and square."}, "image": {"alt": "Three heat maps on the same scale: a small round blob for dense layers, a blob about four times as wide for strided layers, and a clearly square one about twice as wide for dilated layers."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 3, height=2.7)
+plots.plot_structures(axes, [structures[k] for k in ("baseline", "subsample", "dilation")]);
+
+# %% [markdown]
+# The size is {glue:text}`subsample_size_ratio:.2f` [{glue:text}`subsample_size_ratio_low:.2f`, {glue:text}`subsample_size_ratio_high:.2f`] times the
+# baseline's with strides (exact: {glue:text}`subsample_size_ratio_expected:.2f`) and {glue:text}`dilation_size_ratio:.2f`
+# [{glue:text}`dilation_size_ratio_low:.2f`, {glue:text}`dilation_size_ratio_high:.2f`] with dilation (exact: {glue:text}`dilation_size_ratio_expected:.2f`).
+# Where the three dilated layers sit does not matter, because without strides convolutions commute. Where the strided ones sit matters a lot.
+
+# %% mystnb={"figure": {"name": "fig-placements", "caption": "Exact size for each way to place three stride-2 layers among 15. All of them enlarge the effective receptive field, early ones far more than late ones."}, "image": {"alt": "Histogram of sizes over all placements, all to the right of the size without stride."}} tags=["hide-input"]
+fig, ax = plots.figure(1, 1, height=2.6, width=5.5)
+plots.plot_placements(ax, placements);
+
+# %% [markdown]
+# Over all {glue:text}`placements_n:d` placements the exact size is {glue:text}`placements_smallest:.1f` to {glue:text}`placements_largest:.1f` times the
+# baseline's, so the paper's picture fixes the direction, not the amount.
+
+# %% mystnb={"figure": {"name": "fig-structure-profiles", "caption": "Profiles with 95 % intervals; grey lines are exact. Left: skip connections narrow the profile, dropout leaves it where it was. Right: dilation gives a flat top that no Gaussian of the same variance has."}, "image": {"alt": "Left: profiles of dense, skip and dropout networks; skip is narrower, dropout coincides with dense. Right: the dilated profile is flatter and broader-shouldered than the dotted Gaussian."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 2, height=3.2)
+plots.plot_structure_profiles(axes, structures);
+
+# %% [markdown]
+# - **Rectangular.** The set above half of the peak fills {glue:text}`dilation_squareness:.2f` of its bounding box with dilation and
+#   {glue:text}`baseline_squareness:.2f` without; a disc fills $\pi/4 = 0.785$, a rectangle 1. The measured excess kurtosis is
+#   {glue:text}`dilation_kurtosis:.2f` [{glue:text}`dilation_kurtosis_low:.2f`, {glue:text}`dilation_kurtosis_high:.2f`] (a box has −1.2) against
+#   {glue:text}`baseline_kurtosis:.2f`. The three dilated kernels together put nearly equal weight on a square of $\pm 14$ pixels, and twelve
+#   layers only round its edges.
+# - **Skip connections** shrink the size to {glue:text}`skip_size_ratio:.2f` [{glue:text}`skip_size_ratio_low:.2f`,
+#   {glue:text}`skip_size_ratio_high:.2f`] of the baseline's. With a branch as strong as the identity half of the steps are skipped, so
+#   $1/\sqrt 2$ is the limit for many layers and {glue:text}`skip_size_ratio_expected:.2f` is exact here.
+# - **Dropout**, keeping an input with probability {glue:text}`keep:.2f`, leaves the variance at {glue:text}`dropout_variance_ratio:.2f`
+#   [{glue:text}`dropout_variance_ratio_low:.2f`, {glue:text}`dropout_variance_ratio_high:.2f`] of the baseline's and the kurtosis at
+#   {glue:text}`dropout_kurtosis:.2f` (exact: {glue:text}`dropout_kurtosis_expected:.2f`). It makes single runs noisier, not wider.
+
+# %% tags=["hide-input"]
+run.report("keep", p.keep);
+
+# %% [markdown]
+# ## What would refute this
+#
+# The prediction has no parameter to adjust. A wide network's profile outside its interval at several depths, a kurtosis that does not tend to 0 with
+# depth, a skip connection that widens, or slopes of wide networks that leave one half as depth grows would each contradict it. A width and a way to
+# average that were published by the authors, and with which their two slopes do not come out, would contradict the reading of figure 2 above.
+#
+# ## In short
+#
+# - Shapes: Gaussian to the precision that 20 or 100 runs allow, for equal weights, wide random networks, and all three nonlinearities.
+# - ReLU: about half of all runs have no gradient, at any depth; one-channel networks lose somewhat more.
+# - Slopes: exactly {glue:text}`random_wide_abs_size_slope_expected:.2f` and {glue:text}`random_wide_abs_ratio_slope_expected:.2f` in the mean; the
+#   published pair is what one-channel networks give.
+# - Structures: stride ×{glue:text}`subsample_size_ratio:.1f`, dilation ×{glue:text}`dilation_size_ratio:.1f` and square, skip connections
+#   ×{glue:text}`skip_size_ratio:.2f`, dropout unchanged.
+
+# %% tags=["hide-input"]
+run.finish()
