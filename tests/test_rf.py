@@ -320,6 +320,7 @@ def test_every_call_of_a_reused_module_is_kept():
     assert report["0"].size == (7,) and report["0"].call == 2
     frame = report.to_frame()
     assert list(frame["size"]) == [(3,), (5,), (7,), (7,)]
+    assert conv.weight.device.type == "cpu"  # and the model is whole
 
 
 def test_unknown_operations_are_refused_or_marked_never_guessed():

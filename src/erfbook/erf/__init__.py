@@ -1,9 +1,11 @@
 """Measured effective receptive fields: maps, their sizes and fits."""
 
 from erfbook.erf.ensemble import EnsembleMaps, MeanMap, measure_ensemble
+from erfbook.erf.measure import STATISTICS, measure
 from erfbook.erf.sizes import TWO_SIGMA, GaussianFit, Map, area_ratio, fit_gaussian, size
 
 __all__ = [
+    "STATISTICS",
     "TWO_SIGMA",
     "EnsembleMaps",
     "GaussianFit",
@@ -11,6 +13,7 @@ __all__ = [
     "MeanMap",
     "area_ratio",
     "fit_gaussian",
+    "measure",
     "measure_ensemble",
     "size",
 ]

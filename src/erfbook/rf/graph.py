@@ -20,9 +20,13 @@ class Window:
         size: parent units from the first to the last one read, inclusive.
     """
 
-    stride: Fraction = Fraction(1)
-    offset: Fraction = Fraction(0)
+    stride: Fraction | int = 1
+    offset: Fraction | int = 0
     size: int = 1
+
+    def __post_init__(self) -> None:  # a quotient of whole numbers must stay exact
+        object.__setattr__(self, "stride", Fraction(self.stride))
+        object.__setattr__(self, "offset", Fraction(self.offset))
 
 
 IDENTITY = Window()

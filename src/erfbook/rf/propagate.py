@@ -17,10 +17,6 @@ class State:
     aligned: bool = True
     why: str = ""
 
-    def strides(self, axis: int) -> list[Fraction]:
-        """Return the strides at which paths arrive along an axis."""
-        return [span.stride for span in self.spans[axis]]
-
 
 def propagate(graph: Graph, last: int) -> list[State]:
     """Return the spans of every node up to ``last``."""

@@ -1,4 +1,4 @@
-"""The report of a model's receptive fields, and the part of the input that one unit needs."""
+"""The receptive fields of all modules of a model, in one report."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import nn
 
-from erfbook.rf.fields import Box, Field, Number
-from erfbook.rf.graph import Global, Graph, common_multiple
+from erfbook.rf.fields import Field
+from erfbook.rf.graph import Global, Graph
 from erfbook.rf.propagate import propagate
 from erfbook.rf.trace import trace
 
@@ -32,7 +32,7 @@ class Report:
     nodes: tuple[int, ...]
 
     def __getitem__(self, path: str) -> Field:
-        return self.fields[self._last(path)]
+        return self.fields[self.index(path)]
 
     def __contains__(self, path: str) -> bool:
         return any(f.path == path for f in self.fields)
@@ -42,7 +42,7 @@ class Report:
 
     def calls(self, path: str) -> tuple[Field, ...]:
         """Return the field of every call of a module that is used more than once."""
-        self._last(path)
+        self.index(path)
         return tuple(f for f in self.fields if f.path == path)
 
     def to_frame(self) -> pd.DataFrame:
@@ -64,46 +64,12 @@ class Report:
         ]
         return pd.DataFrame(rows)
 
-    def window(self, path: str, unit: tuple[int, ...]) -> Box | None:
-        """Return the part of the input from which a unit is computed exactly, or None.
+    def index(self, path: str) -> int:
+        """Return the position in ``fields`` and ``nodes`` of a module's last call.
 
-        Let S be a stride and n a node on the way from the input to the unit; R the range of
-        n's units that the unit depends on. Removing from an axis' start a multiple m of every S
-        removes the first m/S units of every n and leaves the others where they were relative to
-        their parents, so the kept ones have the same values provided none of them reads a removed
-        unit or the padding that has taken its place, that is, provided m/S <= min R. The same
-        holds at the end. Where R runs over the border of any n, padding is part of the value:
-        there nothing is removed, and the true border stays. Values kept by this rule are
-        combined by the same operations, so outputs and gradients are equal up to the rounding
-        of sums taken in another order.
-
-        Returns:
-            ((first, last), ...), inclusive, per spatial axis; None where an operation on the way
-            is global, depends on absolute position, or shortens the plane by a remainder.
+        Raises:
+            KeyError: no such module was called; the nearest names are given.
         """
-        target = self.nodes[self._last(path)]
-        nodes = self.graph.nodes
-        above = self.graph.ancestors(target)
-        if any(isinstance(nodes[i].step, Global) or nodes[i].step.fixed for i in above):
-            return None
-        spans = propagate(self.graph, target)
-        ranges = self.graph.reach(target, unit)
-        box = []
-        for axis, n_pixels in enumerate(self.input_size[1:]):
-            strides = {i: spans[i].strides(axis) for i in above}
-            if any(len(s) != 1 for s in strides.values()):
-                return None
-            step = common_multiple([s for each in strides.values() for s in each])
-            before, after = [], []
-            for i in above:
-                (stride,) = strides[i]
-                low, high = ranges[i][axis]
-                before.append(stride * max(low, 0))
-                after.append(stride * max(nodes[i].grid[axis] - 1 - high, 0))
-            box.append((_cut(before, step), n_pixels - 1 - _cut(after, step)))
-        return tuple(box)
-
-    def _last(self, path: str) -> int:
         found = [i for i, f in enumerate(self.fields) if f.path == path]
         if not found:
             close = difflib.get_close_matches(str(path), list(self), n=3, cutoff=0.4)
@@ -162,8 +128,3 @@ def analyze(model: nn.Module, input_size: tuple[int, ...], *, unknown: str = "er
         )
         nodes.append(call.node)
     return Report(input_size, tuple(fields), graph, tuple(nodes))
-
-
-def _cut(limits: list[Number], step: int) -> int:
-    """Return the largest multiple of ``step`` that no limit forbids."""
-    return int(min(limits)) // step * step

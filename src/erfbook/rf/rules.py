@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import torch
@@ -149,7 +148,7 @@ def _sliding(op: Op, argument: str, kernel, stride, padding, dilation) -> Local:
     if not set(axes) <= set(slid):
         raise Unknown("it does not slide over all of the input's spatial axes")
     each = zip(*(_per_axis(v, len(slid)) for v in (kernel, stride, padding, dilation)), strict=True)
-    windows = [Window(Fraction(s), Fraction(-p), d * (k - 1) + 1) for k, s, p, d in each]
+    windows = [Window(s, -p, d * (k - 1) + 1) for k, s, p, d in each]
     return Local(axes, (Link(index, tuple(windows[axis - slid.start] for axis in axes)),))
 
 
@@ -186,7 +185,7 @@ def _constant_pad(op: Op) -> Local:
     pairs = op.args["pad"]
     for i in range(len(pairs) // 2):  # the list begins with the last dimension
         before[len(node.shape) - 1 - i] = pairs[2 * i]
-    windows = tuple(Window(offset=Fraction(-before.get(axis, 0))) for axis in node.step.axes)
+    windows = tuple(Window(offset=-before.get(axis, 0)) for axis in node.step.axes)
     return Local(node.step.axes, (Link(index, windows),))
 
 
@@ -198,10 +197,7 @@ def _slice(op: Op) -> Local:
         return _same(index, node)
     n = node.shape[dim]
     start, _, step = slice(op.args["start"], op.args["end"], op.args["step"]).indices(n)
-    windows = tuple(
-        Window(Fraction(step), Fraction(start)) if axis == dim else IDENTITY
-        for axis in node.step.axes
-    )
+    windows = tuple(Window(step, start) if axis == dim else IDENTITY for axis in node.step.axes)
     return Local(node.step.axes, (Link(index, windows),), fixed=True)
 
 

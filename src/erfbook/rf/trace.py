@@ -48,13 +48,19 @@ def trace(model: nn.Module, input_size: tuple[int, ...], unknown: str = "error")
     handles = _watch(model, recorder)
     try:
         with torch.no_grad(), torch.device("meta"), recorder:
-            functional_call(model, meta, (image,))
+            # Ties are left alone: a module reached by several paths would be swapped once for
+            # each of them and could not be put back. What is not swapped turns meta on the fly.
+            functional_call(model, meta, (image,), tie_weights=False)
     except (TraceError, NotImplementedError, RuntimeError, TypeError) as error:
         raise _explained(error, recorder, input_size) from error
     finally:
         for handle in handles:
             handle.remove()
     return recorder.graph
+
+
+class InputError(TraceError):
+    """An input that the model refuses: the wrong size, or the wrong number of channels."""
 
 
 class _Recorder(TorchDispatchMode):
@@ -213,7 +219,7 @@ def _explained(error: Exception, recorder: _Recorder, input_size) -> TraceError:
     last = recorder.graph.nodes[-1]
     if isinstance(error, NotImplementedError) or "meta tensor" in text.lower():
         return TraceError(f"{where} looks at values, so its operations depend on the data: {text}")
-    return TraceError(
+    return InputError(
         f"{where} refused an input of size {tuple(input_size)}: {text} "
         f"(the last tensor had shape {last.shape})"
     )

@@ -1,0 +1,222 @@
+"""Measure the effective receptive field of one unit: average the gradient it sends to the input.
+
+Only what the unit can see is computed. The forward pass stops at the layer, no parameter gets a
+gradient, and the input is cut to the window on which the unit's value is exactly the one on the
+whole image (:mod:`erfbook.rf.crop` says why, and when there is none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from erfbook.erf.plan import Plan, make_plan
+from erfbook.erf.sizes import Map
+
+STATISTICS = {
+    "abs": torch.abs,
+    "square": torch.square,
+    "signed": lambda gradient: gradient,
+    "relu": torch.relu,
+}
+MEMORY_BUDGET = 2**29  # bytes of activations in one batch; chosen by us to suit a laptop
+
+
+class _Reached(Exception):
+    """Carries the layer's output out of the forward pass, which need not go on."""
+
+    def __init__(self, output: torch.Tensor) -> None:
+        self.output = output
+
+
+def measure(
+    model: nn.Module,
+    inputs: Float[torch.Tensor, "n channels height width"] | Iterable[torch.Tensor],
+    layer: str | None = None,
+    unit: tuple[int, int] | None = None,
+    *,
+    channel: int | None = None,
+    statistic: str = "abs",
+    batch_size: int | None = None,
+    crop: bool = True,
+) -> Map:
+    """Return the effective receptive field of a unit, averaged over inputs (luo section 3.1).
+
+    The gradient of the unit (the sum over the layer's channels, or one channel) with respect to
+    the input is taken for every input, turned into a statistic, averaged over the inputs and
+    summed over the input's channels. The model runs in evaluation mode and is left as it was.
+
+    Args:
+        model: any module that takes one tensor (N, C, H, W).
+        inputs: one such tensor, or an iterable of tensors (N, C, H, W) or (C, H, W) of one size.
+        layer: path of a module whose output is (N, channels, rows, columns); by default the last
+            one whose plane still has more than one unit. Of a module that is used several times
+            the last call is measured.
+        unit: (row, column) on the layer's grid; by default (rows // 2, columns // 2), the central
+            one, which on an even grid is the later of the two.
+        channel: one channel of the layer; by default the sum over all of them.
+        statistic: ``abs`` averages |g|, ``square`` g squared, ``signed`` g, and ``relu`` g where
+            it is positive, as Ding et al. (2022) do (they clip the unit's activation as well).
+            For a Gaussian field with random signs ``abs`` is sqrt 2 times as wide as ``square``.
+        batch_size: inputs computed at once; by default as many as fit half a GiB of activations.
+        crop: compute only the part of the input that the unit can see, where that is exact.
+
+    Returns:
+        The map over the whole input, zero outside the unit's receptive field.
+
+    Raises:
+        ValueError: no such layer (the nearest names are given), unit or channel; a layer without
+            a plane; no inputs; inputs of different sizes or that the model refuses; a gradient
+            that is not finite.
+    """
+    if statistic not in STATISTICS:
+        raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}, not {statistic!r}")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    images, first = _each_input(inputs)
+    with _frozen(model):
+        plan = make_plan(model, tuple(first.shape), layer, unit, crop=crop)
+        if batch_size is None:
+            batch_size = int(np.clip(MEMORY_BUDGET // max(plan.bytes_per_input, 1), 1, 64))
+        total, n_inputs, n_zero = _accumulate(
+            model, images, plan, channel, STATISTICS[statistic], batch_size
+        )
+    values = np.zeros(plan.input_size)
+    (top, bottom), (left, right) = plan.window
+    values[top : bottom + 1, left : right + 1] = total / n_inputs
+    return Map(
+        values=values,
+        statistic=statistic,
+        layer=plan.layer,
+        unit=plan.unit,
+        channel=channel,
+        centre=plan.centre,
+        n_inputs=n_inputs,
+        n_zero=n_zero,
+        input_size=plan.input_size,
+        region=plan.region,
+        cropped=plan.is_cropped,
+    )
+
+
+def _accumulate(model, images, plan, channel, statistic, batch_size):
+    """Return the summed statistic over the window, the inputs seen, and those without gradient."""
+    total, n_inputs, n_zero = 0.0, 0, 0
+    (top, bottom), (left, right) = plan.window
+    for batch in _batches(images, batch_size):
+        part = batch[:, :, top : bottom + 1, left : right + 1]
+        gradient = _input_gradient(model, part, plan, channel)
+        finite = gradient.isfinite().flatten(1).all(dim=1)
+        if not finite.all():
+            where = n_inputs + int((~finite).nonzero()[0])
+            raise ValueError(f"the gradient of input {where} at {plan.layer!r} is not finite")
+        total = total + statistic(gradient.double()).sum(dim=(0, 1)).cpu().numpy()
+        n_inputs += len(batch)
+        n_zero += int((gradient == 0).flatten(1).all(dim=1).sum())
+    return total, n_inputs, n_zero
+
+
+def _input_gradient(model, batch, plan, channel) -> torch.Tensor:
+    device, dtype = _placement(model)
+    leaf = batch.to(device=device, dtype=dtype, copy=True).requires_grad_()
+    with torch.enable_grad():
+        output = _run_to(model, leaf.clone(), plan)  # a copy: the model may write into its input
+        if channel is not None and not 0 <= channel < output.shape[1]:
+            raise ValueError(
+                f"channel must lie in 0 to {output.shape[1] - 1} at {plan.layer!r}, not {channel}"
+            )
+        row, column = plan.moved
+        channels = slice(None) if channel is None else channel
+        unit = output[:, channels, row, column].sum()  # inputs are independent: one sum serves all
+        if not unit.requires_grad:
+            return torch.zeros_like(leaf)
+        (gradient,) = torch.autograd.grad(unit, leaf, allow_unused=True)
+    return torch.zeros_like(leaf) if gradient is None else gradient
+
+
+def _run_to(model: nn.Module, batch: torch.Tensor, plan: Plan) -> torch.Tensor:
+    calls_left = plan.call
+
+    def stop(module, arguments, output):
+        nonlocal calls_left
+        if calls_left == 0:
+            raise _Reached(output)
+        calls_left -= 1
+
+    handle = model.get_submodule(plan.layer).register_forward_hook(stop)
+    try:
+        model(batch)
+    except _Reached as reached:
+        return reached.output
+    finally:
+        handle.remove()
+    raise ValueError(f"the layer {plan.layer!r} was not called this time; it was when traced")
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Run in evaluation mode without gradients of parameters, and restore both afterwards."""
+    training = {module: module.training for module in model.modules()}
+    wants_gradient = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.eval()
+    for parameter in wants_gradient:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+        for parameter, wanted in wants_gradient.items():
+            parameter.requires_grad_(wanted)
+
+
+def _each_input(inputs) -> tuple[Iterator[torch.Tensor], torch.Tensor]:
+    """Return an iterator over (C, H, W) and its first item, which it yields again."""
+    images = _unbatched(inputs)
+    first = next(images, None)
+    if first is None:
+        raise ValueError("inputs holds no image")
+
+    def every():
+        yield first
+        yield from images
+
+    return every(), first
+
+
+def _unbatched(inputs) -> Iterator[torch.Tensor]:
+    size = None
+    for item in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
+        if not isinstance(item, torch.Tensor) or item.ndim not in (3, 4):
+            shape = tuple(item.shape) if isinstance(item, torch.Tensor) else type(item).__name__
+            raise ValueError(f"inputs must be tensors (N, C, H, W) or (C, H, W), not {shape}")
+        for image in item if item.ndim == 4 else [item]:
+            size = size or image.shape
+            if image.shape != size:
+                shapes = f"{tuple(size)} came first, then {tuple(image.shape)}"
+                raise ValueError(f"inputs must have one size: {shapes}")
+            yield image
+
+
+def _batches(images: Iterable[torch.Tensor], batch_size: int) -> Iterator[torch.Tensor]:
+    batch: list[torch.Tensor] = []
+    for image in images:
+        batch.append(image)
+        if len(batch) == batch_size:
+            yield torch.stack(batch)
+            batch = []
+    if batch:
+        yield torch.stack(batch)
+
+
+def _placement(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return the device and the floating type on which the model computes."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
