@@ -25,7 +25,8 @@ def extended_binomial(n, k):
 
 
 def map_of(values, centre):
-    return Map(values=np.asarray(values, dtype=float), centre=centre, input_size=values.shape)
+    middle = (float(centre[0]), float(centre[1]))
+    return Map(values=np.asarray(values, dtype=float), centre=middle, input_size=values.shape)
 
 
 def check_gaussian_size(size_function):
@@ -215,7 +216,7 @@ def test_a_square_is_not_gaussian():
             lambda: size(np.ones((3, 3)), threshold=1.5),
             "threshold must lie between 0 and 1, not 1.5",
         ),
-        (lambda: size(np.ones(3)), "two axes"),
+        (lambda: size(np.ones((0, 3))), "two axes"),
         (lambda: size(np.full((3, 3), np.nan)), "not finite"),
         (lambda: size(map_of(np.ones((3, 3)), (5, 0))), "outside the map"),
         (lambda: area_ratio(np.ones((3, 3)), 0.0), "share must lie above 0"),
