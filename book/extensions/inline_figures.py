@@ -1,9 +1,8 @@
 """Put every SVG figure into the page itself, so that its ink follows the theme.
 
 A figure that is loaded as a picture can't see the page's colours. Here each local SVG that a page
-shows becomes an ``<svg role="img">`` in it: the figures' grey ink turns into the page's text colour,
-the alternative text is its label, and a prefix on its ids keeps two figures from sharing a clip
-path.
+shows becomes an ``<svg role="img">`` in it: its grey ink turns into the page's text colour, the
+alternative text is its label, and a prefix on its ids keeps two figures from sharing a clip path.
 """
 
 from __future__ import annotations

@@ -1,5 +1,13 @@
 // A box that scrolls sideways must be reachable by keyboard; one that fits needs no tab stop.
-const BOXES = ".figure-scroll, .table-scroll, .pst-scrollable-table-container, .cell_output .text_html, div.math, .bd-article pre";
+const BOXES = [
+  ".figure-scroll",
+  ".table-scroll",
+  ".pst-scrollable-table-container",
+  ".cell_output .text_html",
+  ".bd-article pre",
+  "div.math",
+  "mjx-container[display=true]",
+].join(", ");
 
 function markScrollingBoxes() {
   for (const box of document.querySelectorAll(BOXES)) {

@@ -1,0 +1,76 @@
+"""What all tests share: a browser with the built book in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free loopback port for as long as the block lasts; yield its address."""
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
+    with subprocess.Popen(
+        [*command, "--directory", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        try:
+            port = re.search(r"port (\d+)", server.stdout.readline())[1]
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return headless Chromium."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("the page tests need Chromium: on Debian, apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=program, args=SWITCHES)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def book(browser) -> Path:
+    """Return the pages of the smoke book: those in ERFBOOK_HTML, or freshly built ones."""
+    if given := os.environ.get("ERFBOOK_HTML"):
+        return Path(given)
+    command = [sys.executable, "-m", "erfbook", "build", "--profile", "smoke"]
+    done = subprocess.run(
+        [*command, "--output", "_build/smoke"], cwd=ROOT, capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.fail(f"the smoke book did not build:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return ROOT / "_build" / "smoke" / "html"
+
+
+@pytest.fixture(scope="session")
+def address(book) -> Iterator[str]:
+    """Return the address at which the book is served."""
+    with serve(book) as url:
+        yield url
