@@ -227,7 +227,7 @@ plots.plot_erf_radius(axes, depths, exact, radius);
 # second term: half the height of the largest step of a distribution that lives on pixels.
 
 # %%
-dice = {f"k = {k}": np.full(k, 1 / k) for k in p.kernels} | {"skewed": np.array([0.7, 0.2, 0.1])}
+dice = {f"k = {k}": np.full(k, 1 / k) for k in p.kernels} | {"skewed": np.array([0.8, 0.15, 0.05])}
 limits = {name: theory.predict_kolmogorov_limit(die) for name, die in dice.items()}
 limit = {name: (theory.predict_convergence(die, depths), limits[name]) for name, die in dice.items()}
 uniform = theory.predict_convergence([1 / 3] * 3, depths)
@@ -259,10 +259,10 @@ ratio = theory.tail_ratio(tail)
 z = (np.arange(81) - 40) / theory.predict_radius(40, 3)
 run.report("bulk_ratio_error", abs(ratio[abs(z) <= 2] - 1).max())
 run.report("corner_ratio", ratio[0])
-standard = {f"k = {k}, n = {n}": (theory.predict_uniform_distribution(n, k), theory.predict_radius(n, k)) for k, n in ((2, 4), (2, 20), (3, 20), (5, 20))}
+standard = {f"k = {k}, n = {n}": (theory.predict_uniform_distribution(n, k), theory.predict_radius(n, k)) for k, n in ((2, 4), (3, 4), (3, 40))}
 curves = {name: ((np.arange(len(q)) - (len(q) - 1) / 2) / s, q * s) for name, (q, s) in standard.items()}
 
-# %% mystnb={"figure": {"name": "fig-coefficients", "caption": "Left: coefficients in units of their standard deviation fall on one Gaussian already at few layers. Right: 40 layers of three taps. Within two standard deviations the ratio to the Gaussian is 1 to within {glue:text}`bulk_ratio_error:.1%`; at the edge of the theoretical field it is {glue:text}`corner_ratio:.0e`."}, "image": {"alt": "Left, rescaled coefficients of four stacks lie on the Gaussian curve. Right, in log scale, exact values follow the Gaussian near the centre and fall many orders of magnitude below it towards the edge."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-coefficients", "caption": "Left: coefficients in units of their standard deviation fall on one Gaussian already at few layers. Right: 40 layers of three taps. Within two standard deviations the ratio to the Gaussian is 1 to within {glue:text}`bulk_ratio_error:.1%`; at the edge of the theoretical field it is {glue:text}`corner_ratio:.0e`."}, "image": {"alt": "Left, rescaled coefficients of three stacks lie on the Gaussian curve. Right, in log scale, exact values follow the Gaussian near the centre and fall many orders of magnitude below it towards the edge."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2)
 plots.plot_coefficients(axes, curves, (tail, theory.gaussian_density(tail)));
 

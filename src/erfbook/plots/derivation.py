@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float, Int
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from erfbook.plots.style import COLORS, INK, heatmap, paper_reference
 from erfbook.theory import Convergence, GradientPower
@@ -44,8 +45,8 @@ def plot_inverse_transform(
     right.plot(t, inverse, "o", color=COLORS["uniform"], label="inverse transform")
     right.plot(t, poster, "x", color=COLORS["paper"], label="as the poster prints it")
     right.set(xlabel="position t (px)", ylabel="o(t)", title="and back")
-    right.set_ylim(0, 1.45 * max(coefficients))
-    right.legend(loc="upper left", ncols=1)
+    right.set_ylim(0, 1.8 * max(coefficients))  # room for the legend
+    right.legend(loc="upper left")
     return axes
 
 
@@ -65,9 +66,9 @@ def plot_coefficients(
     z = np.linspace(-4, 4, 201)
     left.plot(z, np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi), color=INK, label="Gaussian")
     for (name, (x, y)), color, marker in zip(standardised.items(), SERIES, MARKERS, strict=False):
-        left.plot(x, y, marker, color=color, markersize=4, label=name)
+        left.plot(x, y, marker, color=color, markersize=5, fillstyle="none", label=name)
     left.set(xlim=(-4, 4), xlabel="(t − mean) / σ", ylabel="σ · o(t)", title="The bulk")
-    left.set_ylim(0, 0.56)
+    left.set_ylim(0, 0.6)
     left.legend(ncols=2, loc="upper center", columnspacing=1, handlelength=1.2)
     exact, gaussian = tail
     t = np.arange(len(exact)) - (len(exact) - 1) / 2
@@ -102,6 +103,7 @@ def plot_erf_radius(
     axes[1].set(ylabel="radius / theoretical field", title="Shrinks as 1/√n")
     for ax in axes:
         ax.set_xlabel("layers n")
+        ax.yaxis.set_minor_formatter(NullFormatter())
     axes[0].legend()
     return axes
 
@@ -127,12 +129,14 @@ def plot_gaussian_limit(
         left.loglog(depths, limit / np.sqrt(depths), color=color, linewidth=1)
         left.loglog(depths, result.distance, marker, color=color, markersize=4, label=name)
     left.set(xlabel="layers n", ylabel="Kolmogorov distance", title="Exact, limit and bound")
-    left.legend(loc="lower left")
+    left.set_ylim(bottom=left.get_ylim()[0] / 5)  # room for the legend
+    left.legend(loc="lower left", ncols=2, columnspacing=1)
     for (name, (depths, values)), color, marker in zip(
         senses.items(), SERIES, MARKERS, strict=False
     ):
         right.loglog(depths, values, f"{marker}-", color=color, markersize=4, label=name)
     right.set(xlabel="layers n", ylabel="distance", title="It depends on the sense")
+    right.set_ylim(bottom=right.get_ylim()[0] / 20)
     right.legend(loc="lower left")
     return axes
 
@@ -159,6 +163,7 @@ def plot_relu_factor(
     left.plot(depths, paper, color=COLORS["paper"], linestyle=(0, (4, 2)), label="the paper's 1/4")
     left.errorbar(depths, total, error, fmt="o", color=COLORS["relu"], capsize=3, label="networks")
     left.set_yscale("log")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="layers n", ylabel="Σ E[g²]", title="Power reaching the input")
     left.legend(loc="lower left")
     deepest = runs[depths.max()]
@@ -187,12 +192,14 @@ def plot_architectures(
         margin = (side - values.shape[0]) // 2
         heatmap(ax, np.pad(values, margin), title=name)
         ax.set_xlabel(f"size {size:.1f} px of {values.shape[0]} px")
-    for (name, (values, _)), color in zip(maps.items(), SERIES, strict=False):
-        x = np.arange(values.shape[0]) - (values.shape[0] - 1) / 2
-        row = values[(values.shape[0] - 1) // 2]
-        panels[len(maps)].plot(x, row / row.max(), color=color, label=name, linewidth=1.4)
     last = panels[len(maps)]
-    last.set(xlabel="distance from the centre (px)", ylabel="E|g|", title="Rows through the centre")
+    for (name, (values, _)), color in zip(maps.items(), SERIES, strict=False):
+        row = values[(values.shape[0] - 1) // 2, (values.shape[0] - 1) // 2 :]
+        width = 3.5 if name == "plain" else 1.4  # what coincides with it stays visible
+        last.plot(np.arange(row.size), row / row.max(), color=color, label=name, linewidth=width)
+    last.set(xlabel="distance (px)", ylabel="E|g|", title="From the centre outwards")
+    last.set_xlim(0, 0.75 * side)
+    last.set_box_aspect(1)
     last.legend(fontsize=8, handlelength=1, loc="upper right")
     return axes
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from erfbook.theory.signals import check_count
+from erfbook.theory.signals import Whole, check_count
 
 
-def extended_binomial_coefficients(depth: int, kernel: int) -> list[int]:
+def extended_binomial_coefficients(depth: Whole, kernel: Whole) -> list[int]:
     """Return the coefficients of (1 + x + ... + x^(kernel-1))^depth as exact integers.
 
     They count the ways in which ``depth`` taps, each 0 to kernel - 1, add up to t (luo section
@@ -37,7 +37,7 @@ def extended_binomial_coefficients(depth: int, kernel: int) -> list[int]:
     return coefficients + coefficients[: length // 2][::-1]
 
 
-def predict_uniform_distribution(depth: int, kernel: int) -> Float[np.ndarray, " t"]:
+def predict_uniform_distribution(depth: Whole, kernel: Whole) -> Float[np.ndarray, " t"]:
     """Return P(S_n = t) for a uniform kernel, each value the exact ratio rounded once.
 
     >>> predict_uniform_distribution(2, 2)

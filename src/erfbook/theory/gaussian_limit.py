@@ -8,7 +8,6 @@ variation from a Gaussian rounded to pixels, and the ratio far out in the tails,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from erfbook.theory.kernel_sums import check_weights, predict_distribution
+from erfbook.theory.signals import Numbers, Whole, Wholes
 
 # Upper bound on the absolute constant for equally distributed summands (Shevtsova 2011); no
 # constant below 0.4097 can serve (Esseen 1956).
@@ -34,7 +34,7 @@ def kolmogorov_distance(probabilities: Float[np.ndarray, " t"]) -> float:
 
 
 def berry_esseen_bound(
-    weights: Sequence[float], depth: int, *, constant: float = BERRY_ESSEEN_CONSTANT
+    weights: Numbers, depth: Whole, *, constant: float = BERRY_ESSEEN_CONSTANT
 ) -> float:
     """Return the Berry-Esseen bound constant * E|X - E X|^3 / (sd^3 sqrt(n)).
 
@@ -47,7 +47,7 @@ def berry_esseen_bound(
     return constant * third / sigma**3 / math.sqrt(depth)
 
 
-def predict_kolmogorov_limit(weights: Sequence[float]) -> float:
+def predict_kolmogorov_limit(weights: Numbers) -> float:
     """Return the limit of sqrt(n) times the Kolmogorov distance (Esseen's lattice expansion).
 
     (|skewness| / 6 + step / (2 sd)) / sqrt(2 pi): half the height of a lattice jump, and a part
@@ -100,7 +100,7 @@ class Convergence:
     variation: Float[np.ndarray, " depths"]
 
 
-def predict_convergence(weights: Sequence[float], depths: Sequence[int]) -> Convergence:
+def predict_convergence(weights: Numbers, depths: Wholes) -> Convergence:
     """Return all distances of stacks of one kernel, from their exact distributions.
 
     Args:
@@ -140,7 +140,7 @@ def _standardise(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, flo
     return p, (t - mean) / sigma, sigma
 
 
-def _central_moments(weights: Sequence[float]) -> tuple[float, float, float]:
+def _central_moments(weights: Numbers) -> tuple[float, float, float]:
     w, position, sigma = _standardise(np.asarray(weights, dtype=float))
     third = float(np.abs(position) ** 3 @ w) * sigma**3
     return sigma, third, float(position**3 @ w)

@@ -8,7 +8,6 @@ E[g^2] (``square``), so its standard deviation is sqrt(2) times as large.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +16,7 @@ from jaxtyping import Float, Int
 
 from erfbook.theory.layers import Layer
 from erfbook.theory.propagation import predict_gradient_power, receptive_field_size
+from erfbook.theory.signals import Numbers, Wholes
 
 STATISTICS = ("abs", "square")
 TWO_SIGMA_TAIL = math.erfc(math.sqrt(2.0))  # 4.55 %: mass of a Gaussian beyond 2 sigma
@@ -112,7 +112,7 @@ class Growth:
 
 
 def predict_growth(
-    depths: Sequence[int],
+    depths: Wholes,
     *,
     layer: Layer | None = None,
     statistic: str = "abs",
@@ -139,7 +139,7 @@ def predict_growth(
     return Growth(np.asarray(depths, dtype=int), np.asarray(sizes), np.asarray(fields))
 
 
-def receptive_field_slope(depths: Sequence[int], *, kernel: int = 3) -> float:
+def receptive_field_slope(depths: Wholes, *, kernel: int = 3) -> float:
     """Return the slope of log theoretical receptive field against log depth.
 
     log size = log ratio + log field, and least squares is linear, so on any list of depths
@@ -154,7 +154,7 @@ def receptive_field_slope(depths: Sequence[int], *, kernel: int = 3) -> float:
     return fit_log_slope(depths, fields)
 
 
-def fit_log_slope(x: Sequence[float], y: Sequence[float]) -> float:
+def fit_log_slope(x: Numbers, y: Numbers) -> float:
     """Return the least-squares slope of log y against log x.
 
     Raises:

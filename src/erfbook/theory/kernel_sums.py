@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Complex, Float
 
-from erfbook.theory.signals import check_count, predict_transform
+from erfbook.theory.signals import Numbers, Whole, check_count, predict_transform
 
 
 def predict_weighted_transform(
-    weights: Sequence[float], depth: int, omega: Float[np.ndarray, " omega"]
+    weights: Numbers, depth: Whole, omega: Float[np.ndarray, " omega"]
 ) -> Complex[np.ndarray, " omega"]:
     """Return (sum_m w(m) exp(-j omega m))^n, the DTFT of a stack of one kernel (luo eq. 9).
 
@@ -24,7 +23,7 @@ def predict_weighted_transform(
     return predict_transform(weights, omega) ** check_count("depth", depth, least=0)
 
 
-def predict_distribution(weights: Sequence[float], depth: int) -> Float[np.ndarray, " t"]:
+def predict_distribution(weights: Numbers, depth: Whole) -> Float[np.ndarray, " t"]:
     """Return o(t), which for a normalised non-negative kernel is P(S_n = t).
 
     Repeated squaring of convolutions: sums of non-negative terms only, so that even the smallest
@@ -49,7 +48,7 @@ def predict_distribution(weights: Sequence[float], depth: int) -> Float[np.ndarr
     return result
 
 
-def predict_moments(weights: Sequence[float], depth: int) -> tuple[float, float]:
+def predict_moments(weights: Numbers, depth: Whole) -> tuple[float, float]:
     """Return mean and variance of S_n, n times those of one draw from the kernel (luo eq. 10).
 
     Args:
@@ -66,7 +65,7 @@ def predict_moments(weights: Sequence[float], depth: int) -> tuple[float, float]
     return depth * mean, depth * float(m**2 @ w - mean**2)
 
 
-def predict_radius(depth: int, kernel: int) -> float:
+def predict_radius(depth: Whole, kernel: Whole) -> float:
     """Return the standard deviation of S_n for a uniform kernel, sqrt(n (k^2 - 1) / 12), in pixels.
 
     The paper's radius of the effective receptive field (luo eq. 11).
@@ -78,12 +77,12 @@ def predict_radius(depth: int, kernel: int) -> float:
     return math.sqrt(depth * (kernel**2 - 1) / 12)
 
 
-def predict_relative_radius(depth: int, kernel: int) -> float:
+def predict_relative_radius(depth: Whole, kernel: Whole) -> float:
     """Return the radius over the side n (k - 1) + 1 of the theoretical receptive field."""
     return predict_radius(depth, kernel) / (depth * (kernel - 1) + 1)
 
 
-def check_weights(weights: Sequence[float], *, signed: bool = False) -> np.ndarray:
+def check_weights(weights: Numbers, *, signed: bool = False) -> np.ndarray:
     """Return ``weights`` as an array if their sum is 1 and, unless ``signed``, none is negative."""
     w = np.asarray(weights, dtype=float)
     if w.ndim != 1 or w.size == 0 or not math.isclose(w.sum(), 1.0, rel_tol=1e-9):

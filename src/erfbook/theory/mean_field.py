@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from erfbook.theory.signals import check_count
+from erfbook.theory.signals import Whole, check_count
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(101)
@@ -32,7 +32,7 @@ class MeanField:
 
 
 def predict_mean_field(
-    activation: str, depth: int, *, gain: float = 1.0, variance: float = 1.0
+    activation: str, depth: Whole, *, gain: float = 1.0, variance: float = 1.0
 ) -> MeanField:
     """Return how the pixels' variance and the activation's slope develop over ``depth`` layers.
 

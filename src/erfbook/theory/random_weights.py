@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import signal
 
+from erfbook.theory.signals import Whole
+
 FORWARDS = ("convolution", "correlation")
 
 
@@ -109,7 +111,7 @@ def relu_derivative_moments(
     return mean, second, second - mean**2
 
 
-def predict_total_power(depth: int, *, gain: float = 2.0, derivative_power: float = 0.5) -> float:
+def predict_total_power(depth: Whole, *, gain: float = 2.0, derivative_power: float = 0.5) -> float:
     """Return the sum of E[g^2] over the input after ``depth`` layers with an activation each.
 
     Each layer multiplies it by C k^2 E[sigma'^2] = gain * derivative_power. He's initialisation

@@ -13,6 +13,10 @@ from jaxtyping import Complex, Float, Int
 from scipy import integrate
 
 Transform = Callable[[np.ndarray], np.ndarray]
+# Lists are convenient to write, arrays to compute; every function of numbers takes both.
+Numbers = Sequence[float | int | np.integer] | Float[np.ndarray, " _"] | Int[np.ndarray, " _"]
+Whole = int | np.integer
+Wholes = Sequence[int | np.integer] | Int[np.ndarray, " _"]
 
 
 def impulse(t: Int[np.ndarray, " t"]) -> Int[np.ndarray, " t"]:
@@ -20,7 +24,7 @@ def impulse(t: Int[np.ndarray, " t"]) -> Int[np.ndarray, " t"]:
     return (np.asarray(t) == 0).astype(int)
 
 
-def box(t: Int[np.ndarray, " t"], kernel: int) -> Int[np.ndarray, " t"]:
+def box(t: Int[np.ndarray, " t"], kernel: Whole) -> Int[np.ndarray, " t"]:
     """Return the kernel of ones v(t): a sum of ``kernel`` impulses (luo eq. 1).
 
     >>> box(np.arange(-1, 5), 3)
@@ -31,7 +35,7 @@ def box(t: Int[np.ndarray, " t"], kernel: int) -> Int[np.ndarray, " t"]:
 
 
 def predict_transform(
-    signal: Sequence[float], omega: Float[np.ndarray, " omega"]
+    signal: Numbers, omega: Float[np.ndarray, " omega"]
 ) -> Complex[np.ndarray, " omega"]:
     """Return the DTFT of a finite signal that starts at t = 0 (luo eq. 2).
 
@@ -45,7 +49,7 @@ def predict_transform(
 
 
 def predict_stack_transform(
-    kernel: int, depth: int, omega: Float[np.ndarray, " omega"]
+    kernel: Whole, depth: Whole, omega: Float[np.ndarray, " omega"]
 ) -> Complex[np.ndarray, " omega"]:
     """Return the DTFT of u * v * ... * v: convolution became a product (luo eq. 3).
 
@@ -60,7 +64,7 @@ def predict_stack_transform(
 
 
 def invert_transform(
-    transform: Transform, t: Sequence[int], *, n_points: int
+    transform: Transform, t: Wholes, *, n_points: Whole
 ) -> Float[np.ndarray, " t"]:
     """Return the signal at ``t`` from its DTFT by ``n_points`` samples of it (luo eq. 4).
 
@@ -82,7 +86,7 @@ def invert_transform(
     return (phase @ transform(omega)).real / n_points
 
 
-def invert_by_quadrature(transform: Transform, t: int) -> tuple[float, float]:
+def invert_by_quadrature(transform: Transform, t: Whole) -> tuple[float, float]:
     """Return the signal at ``t`` by adaptive quadrature over one period, and its error bound."""
 
     def integrand(omega: float) -> float:
@@ -92,7 +96,7 @@ def invert_by_quadrature(transform: Transform, t: int) -> tuple[float, float]:
     return value / (2 * np.pi), error / (2 * np.pi)
 
 
-def measure_overlap(s: int, t: int) -> complex:
+def measure_overlap(s: Whole, t: Whole) -> complex:
     """Return the mean of exp(-j omega s) exp(j omega t) over a period by quadrature (luo eq. 5).
 
     It is 1 for s = t and 0 otherwise, which is why the inverse transform picks out one coefficient.
@@ -102,7 +106,7 @@ def measure_overlap(s: int, t: int) -> complex:
     return complex(real, imaginary) / (2 * np.pi)
 
 
-def check_count(name: str, value: int, *, least: int = 1) -> int:
+def check_count(name: str, value: Whole, *, least: Whole = 1) -> int:
     """Return ``value`` if it is a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from erfbook.theory.signals import check_count
+from erfbook.theory.signals import Whole, check_count
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class GradientPower:
 
 
 def measure_gradient_power(
-    depth: int,
+    depth: Whole,
     *,
-    kernel: int = 3,
-    channels: int = 16,
-    n_networks: int = 1000,
+    kernel: Whole = 3,
+    channels: Whole = 16,
+    n_networks: Whole = 1000,
     relu: bool = True,
     gain: float = 2.0,
     seed: int = 0,
