@@ -1,4 +1,4 @@
-"""What all tests share: a browser with the built book in it."""
+"""What all tests share: shapes checked at run time, and a browser in the book."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
 SWITCHES = [
@@ -22,6 +24,13 @@ SWITCHES = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+
+# Shapes and types of the modules that compute are checked in every call that a test makes; an int
+# passes where a float is asked for.
+COMPUTE = ["erfbook.theory", "erfbook.rf", "erfbook.erf", "erfbook.experiments"]
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+install_import_hook(COMPUTE, "conftest.checked")
 
 
 @contextlib.contextmanager

@@ -80,7 +80,8 @@ def inline_svg(svg: str, *, label: str, prefix: str) -> str:
     box = attributes.get("viewBox") or f"0 0 {width:g} {height:g}"
     root = (
         f'<svg class="inline-figure" role="img" aria-label="{html.escape(label)}"'
-        f' width="{width:g}" viewBox="{box}" style="stroke-linejoin:round;stroke-linecap:butt"'
+        f' width="{width:g}" viewBox="{box}"'
+        f' style="--figure-width:{width:g}px;stroke-linejoin:round;stroke-linecap:butt"'
         ' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     inner = re.sub(re.escape(INK), "currentColor", svg[opening.end() :], flags=re.IGNORECASE)
