@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from erfbook.erf.random_networks import Order, as_generator, backpropagate, draw_networks
+from erfbook.erf.random_networks import as_generator, backpropagate, check_counts, draw_networks
 from erfbook.theory import Layer, receptive_field_size
 
 # Memory that the stored activations of one block of networks may take; chosen by us.
@@ -100,8 +99,8 @@ def measure_ensemble(
     *,
     activation: str | None = None,
     channels: int = 1,
-    weights: Literal["random", "ones"] = "random",
-    order: Order = "after",
+    weights: str = "random",
+    order: str = "after",
     n_inputs: int = 1,
     seed: int | torch.Generator = 0,
     device: torch.device | str = "cpu",
@@ -131,8 +130,7 @@ def measure_ensemble(
     >>> maps.gradients.shape, maps.n_dead
     (torch.Size([8, 41, 41]), 0)
     """
-    if not isinstance(n_inputs, int) or n_inputs < 1:
-        raise ValueError(f"n_inputs must be an integer of at least 1, not {n_inputs!r}")
+    check_counts(n_networks=n_networks, channels=channels, n_inputs=n_inputs, layers=len(layers))
     generator, side = as_generator(seed), receptive_field_size(layers)
     bytes_each = 4 * len(layers) * channels * n_inputs * side**2
     block = max(1, min(n_networks, BLOCK_BYTES // bytes_each))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +23,6 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tens
     "tanh": (torch.tanh, lambda x: 1 - torch.tanh(x) ** 2),
     "sigmoid": (torch.sigmoid, lambda x: torch.sigmoid(x) * torch.sigmoid(-x)),
 }
-Order = Literal["after", "before"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,9 @@ class Networks:
     """
 
     layers: tuple[Layer, ...]
-    kernels: tuple[Float[Tensor, "network out in tap tap"], ...]
+    kernels: tuple[Float[Tensor, "_ _ _ _ _"], ...]
     activation: str | None = None
-    order: Order = "after"
+    order: str = "after"
 
     def __post_init__(self) -> None:
         if self.activation is not None and self.activation not in ACTIVATIONS:
@@ -71,8 +69,8 @@ def draw_networks(
     *,
     activation: str | None = None,
     channels: int = 1,
-    weights: Literal["random", "ones"] = "random",
-    order: Order = "after",
+    weights: str = "random",
+    order: str = "after",
     seed: int | torch.Generator = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Networks:
@@ -95,13 +93,9 @@ def draw_networks(
     Raises:
         ValueError: an argument outside its range or a name that does not exist.
     """
-    for name, value in (("n_networks", n_networks), ("channels", channels)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
+    check_counts(n_networks=n_networks, channels=channels, layers=len(layers))
     if weights not in ("random", "ones"):
         raise ValueError(f"weights must be 'random' or 'ones', not {weights!r}")
-    if not layers:
-        raise ValueError("layers must hold at least one Layer, not none")
     generator = as_generator(seed)
     gain = 2.0 if activation == "relu" else 1.0
     kernels = []
@@ -215,6 +209,13 @@ def _convolve(x: Tensor, kernel: Tensor, mask: Tensor | float, layer: Layer) -> 
 def _dropout_mask(shape: tuple[int, ...], keep: float, generator: torch.Generator) -> Tensor:
     """Return 1 / keep where an input is kept and 0 where it is dropped (inverted dropout)."""
     return (torch.rand(shape, generator=generator) < keep).float() / keep
+
+
+def check_counts(**counts: int) -> None:
+    """Refuse a count below 1, by its name."""
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value!r}")
 
 
 def as_generator(seed: int | torch.Generator) -> torch.Generator:

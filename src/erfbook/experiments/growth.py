@@ -48,9 +48,10 @@ class GrowthCurve:
 
     @property
     def name(self) -> str:
-        """A name for tables: network, statistic, and the weighting where runs were scaled."""
+        """A short name: network, statistic, and the weighting where runs were scaled."""
+        label = self.network.label.replace(" channels", " ch.").replace(" channel", " ch.")
         statistic = {"abs": "|g|", "square": "g²"}[self.statistic]
-        return f"{self.network.label}, {statistic}{', runs scaled' if self.equal else ''}"
+        return f"{label}, {statistic}{', scaled' if self.equal else ''}"
 
 
 def measure_growth(

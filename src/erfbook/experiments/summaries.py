@@ -51,7 +51,10 @@ def name_shapes(panels_by_kind: dict[str, list[Panel]]) -> Results:
     results: Results = {}
     for kind, panels in panels_by_kind.items():
         for panel in panels:
-            results |= name_panel(f"{kind}_{len(panel.layers)}", panel)
+            name = f"{kind}_{len(panel.layers)}"
+            named = name_panel(name, panel)
+            kept = (f"{name}_{key}" for key in ("r2", "unexplained", "kurtosis_z", "dropped"))
+            results |= {key: named[key] for key in kept if key in named}
         results[f"{kind}_r2_lowest"] = {"value": min(p.r_squared for p in panels)}
         results[f"{kind}_unexplained_largest"] = {"value": max(p.unexplained for p in panels)}
         results[f"{kind}_effective_lowest"] = {"value": min(p.n_effective for p in panels)}

@@ -61,7 +61,10 @@ def measure_shapes(
 def measure_size_growth(
     depths: Sequence[int], n_networks: int, *, channels: int, **options
 ) -> dict[str, GrowthCurve]:
-    """Measure figure 2 for all kinds of network, both statistics, with and without scaled runs.
+    """Measure figure 2 for all kinds of network and both statistics.
+
+    One-channel networks are also averaged with every run scaled to the same total; wide ones
+    hardly differ in their totals.
 
     Args:
         depths: numbers of 3 x 3 layers; the paper does not list its own.
@@ -74,7 +77,8 @@ def measure_size_growth(
     """
     curves = {}
     for kind, network in paper_networks(channels).items():
-        for curve in measure_growth(network, depths, n_networks, **options):
+        weightings = (False, True) if network.channels == 1 else (False,)
+        for curve in measure_growth(network, depths, n_networks, weightings=weightings, **options):
             curves[f"{kind}_{curve.statistic}{'_scaled' if curve.equal else ''}"] = curve
     return curves
 

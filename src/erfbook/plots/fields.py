@@ -36,7 +36,8 @@ def plot_profiles(axes: np.ndarray, panels_by_kind: dict) -> np.ndarray:
         ax.set_xlim(-25, 25)
         ax.set_ylim(bottom=0)
     axes[0].set_ylabel("share of the map's mass")
-    axes[-1].legend(handlelength=1, borderaxespad=0)
+    handles = axes[0].get_legend_handles_labels()
+    axes[0].get_figure().legend(*handles, loc="outside lower center", ncols=len(handles[0]))
     return axes
 
 
@@ -53,8 +54,8 @@ def plot_all_zero(ax: plt.Axes, fractions: dict) -> plt.Axes:
     _log_depth(ax, depths)
     ax.set_ylabel("share of runs, all zero")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set_ylim(0.3, 0.8)
-    ax.legend(ncols=2, loc="lower right")
+    ax.set_ylim(0.4, 0.9)
+    ax.legend(ncols=2, loc="upper left")
     return ax
 
 
@@ -68,22 +69,19 @@ def plot_nonlinearities(axes: np.ndarray, panels: dict) -> np.ndarray:
         bottom.set_xlabel("offset, px")
         bottom.set_ylim(bottom=0)
     axes[1, 0].set_ylabel("share of the map's mass")
-    for ax in axes[1, 1:]:
-        ax.set_yticklabels([])
     return axes
 
 
 def plot_size_growth(axes: np.ndarray, curves: list) -> np.ndarray:
     """Draw size and its ratio to the theoretical field against depth, on logarithmic axes."""
-    colours = ("uniform", "random", "relu", "tanh")
     for i, curve in enumerate(curves):
-        style = {"color": COLORS[colours[i]], "marker": _MARKERS[i], "label": curve.name}
+        style = {**_kind_style(curve.network), "label": curve.name}
         fields = curve.predicted.receptive_fields
         for ax, scale in zip(axes, (1.0, fields), strict=True):
             x = curve.depths * 1.012 ** (i - (len(curves) - 1) / 2)
             errors = np.stack([curve.sizes - curve.sizes_low, curve.sizes_high - curve.sizes])
             errors = np.maximum(errors, 0) / scale
-            ax.errorbar(x, curve.sizes / scale, errors, linestyle="", markersize=4, **style)
+            ax.errorbar(x, curve.sizes / scale, errors, linestyle="", elinewidth=1, **style)
     for ax, values in zip(axes, ("sizes", "ratios"), strict=True):
         for curve in {c.predicted.sizes[-1]: c for c in curves}.values():
             ax.plot(curve.depths, getattr(curve.predicted, values), zorder=0, **_PREDICTED)
@@ -108,9 +106,10 @@ def plot_slopes(axes: np.ndarray, curves: list, paper: dict) -> np.ndarray:
     for ax, which in zip(axes, ("size", "ratio"), strict=True):
         found = [getattr(curve, f"{which}_slope") for curve in curves]
         theory = [getattr(curve.predicted, f"{which}_slope") for curve in curves]
-        values = np.array([e.value for e in found])
-        errors = np.abs([[e.value - e.low, e.high - e.value] for e in found]).T
-        ax.errorbar(values, rows, xerr=errors, fmt="o", color=COLORS["random"], label="measured")
+        for row, curve, e in zip(rows, curves, found, strict=True):
+            errors = np.abs([[e.value - e.low], [e.high - e.value]])
+            label = "measured" if row == 0 else None
+            ax.errorbar(e.value, row, xerr=errors, label=label, **_kind_style(curve.network))
         ax.plot(theory, rows, "|", markersize=13, markeredgewidth=2, **_PREDICTED, label="exact")
         paper_reference(ax, paper[which], f"paper, {paper[which]:g}".replace("-", "−"), axis="x")
         ax.set_xlabel(f"slope of the {which}")
@@ -145,7 +144,7 @@ def plot_structure_profiles(axes: np.ndarray, panels: dict) -> np.ndarray:
     sigma = math.sqrt(panels["dilation"].predicted_variance)
     x = np.linspace(-3 * sigma, 3 * sigma, 200)
     normal = np.exp(-((x / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
-    axes[1].plot(x, normal, ":", color=COLORS["paper"], label="Gaussian, same variance")
+    axes[1].plot(x, normal, ":", color=COLORS["predicted"], label="Gaussian, same variance")
     axes[0].set_ylabel("share of the map's mass")
     for ax in axes:
         ax.margins(y=0.35)
@@ -166,6 +165,16 @@ def plot_placements(ax: plt.Axes, placements) -> plt.Axes:
     ax.set_ylabel("placements")
     ax.legend()
     return ax
+
+
+def _kind_style(network) -> dict:
+    """Return a network's colour by kind, and its marker: open where it has one channel."""
+    if network.weights == "ones":
+        return {"color": COLORS["uniform"], "marker": "o", "markersize": 4}
+    colour = COLORS[network.activation or "random"]
+    face = "none" if network.channels == 1 else colour
+    marker = "s" if network.activation is None else "^"
+    return {"color": colour, "marker": marker, "markersize": 5, "markerfacecolor": face}
 
 
 def _heat(ax: plt.Axes, values: np.ndarray) -> None:
