@@ -23,7 +23,7 @@ TWO_SIGMA_TAIL = math.erfc(math.sqrt(2.0))  # 4.55 %: mass of a Gaussian beyond 
 
 
 def predict_size(
-    power: Float[np.ndarray, "side side"], *, statistic: str = "abs", threshold: float = 0.0455
+    power: Float[np.ndarray, "height width"], *, statistic: str = "abs", threshold: float = 0.0455
 ) -> float:
     """Return the side, in pixels, of the region above ``threshold`` times the map's centre.
 

@@ -18,7 +18,7 @@ FORWARDS = ("convolution", "correlation")
 
 def backpropagate(
     gradient: Float[np.ndarray, "height width"],
-    weights: Float[np.ndarray, "kernel kernel"],
+    weights: Float[np.ndarray, "taps_high taps_wide"],
     *,
     forward: str = "convolution",
 ) -> Float[np.ndarray, "rows columns"]:
@@ -43,7 +43,7 @@ def backpropagate(
 
 
 def propagate_mean(
-    mean: Float[np.ndarray, "height width"], weight_mean: Float[np.ndarray, "kernel kernel"]
+    mean: Float[np.ndarray, "height width"], weight_mean: Float[np.ndarray, "taps_high taps_wide"]
 ) -> Float[np.ndarray, "rows columns"]:
     """Return E[g] one layer down: zero wherever the weights have mean zero (luo eq. 7).
 
@@ -55,7 +55,8 @@ def propagate_mean(
 
 
 def propagate_power(
-    power: Float[np.ndarray, "height width"], weight_variance: Float[np.ndarray, "kernel kernel"]
+    power: Float[np.ndarray, "height width"],
+    weight_variance: Float[np.ndarray, "taps_high taps_wide"],
 ) -> Float[np.ndarray, "rows columns"]:
     """Return E[g^2] one layer down: a convolution with the weights' variances (luo eq. 8).
 
@@ -75,7 +76,7 @@ def propagate_power(
 
 def backpropagate_activation(
     gradient: Float[np.ndarray, "height width"],
-    weights: Float[np.ndarray, "kernel kernel"],
+    weights: Float[np.ndarray, "taps_high taps_wide"],
     derivative: Float[np.ndarray, "rows columns"],
 ) -> Float[np.ndarray, "rows columns"]:
     """Return the gradient one layer down through an activation before the layer (luo eq. 12).
