@@ -254,6 +254,14 @@ def test_batches_iterables_and_single_images_agree():
     assert same_maps(erf.measure(model, [x[:2], x[2], x[3:]], batch_size=4), expected)
 
 
+def test_the_map_is_the_mean_of_each_inputs_map():
+    model, x = net(chain), inputs((60, 60), n=5)
+    each = erf.measure_each(model, x, "3", (4, 3), batch_size=2)
+    assert [m.n_inputs for m in each] == [1] * 5
+    mean = Map(values=np.mean([m.values for m in each], axis=0))
+    assert same_maps(mean, erf.measure(model, x, "3", (4, 3)))
+
+
 def test_reused_modules_are_measured_at_their_last_call():
     conv = nn.Conv2d(1, 1, 3).double()
     found = erf.measure(nn.Sequential(conv, conv, conv), inputs((15, 15), 1, 1), "0", (4, 4))

@@ -74,6 +74,48 @@ def measure(
             a plane; no inputs; inputs of different sizes or that the model refuses; a gradient
             that is not finite.
     """
+    total, n_inputs, n_zero = 0.0, 0, 0
+    with _measuring(model, inputs, layer, unit, statistic, batch_size, crop) as (
+        images,
+        plan,
+        step,
+    ):
+        for batch in _batches(x, step):
+            each, is_zero = _statistic_of(model, batch, plan, channel, statistic, n_inputs)
+            total = total + each.sum(axis=0)
+            n_inputs += len(each)
+            n_zero += int(is_zero.sum())
+    return _as_map(plan, total / n_inputs, statistic, channel, n_inputs, n_zero)
+
+
+def measure_each(
+    model: nn.Module,
+    inputs: Float[torch.Tensor, "n channels height width"] | Iterable[torch.Tensor],
+    layer: str | None = None,
+    unit: tuple[int, int] | None = None,
+    *,
+    channel: int | None = None,
+    statistic: str = "abs",
+    batch_size: int | None = None,
+    crop: bool = True,
+) -> tuple[Map, ...]:
+    """Return one map for each input, of which :func:`measure` is the mean; arguments as there."""
+    maps: list[Map] = []
+    with _measuring(model, inputs, layer, unit, statistic, batch_size, crop) as (
+        images,
+        plan,
+        step,
+    ):
+        for batch in _batches(x, step):
+            each, is_zero = _statistic_of(model, batch, plan, channel, statistic, len(maps))
+            for values, zero in zip(each, is_zero, strict=True):
+                maps.append(_as_map(plan, values, statistic, channel, 1, int(zero)))
+    return tuple(maps)
+
+
+@contextmanager
+def _measuring(model, inputs, layer, unit, statistic, batch_size, crop):
+    """Check the arguments, freeze the model, and yield the images, the plan and the batch size."""
     if statistic not in STATISTICS:
         raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}, not {statistic!r}")
     if batch_size is not None and batch_size < 1:
@@ -81,16 +123,30 @@ def measure(
     images, first = _each_input(inputs)
     with _frozen(model):
         plan = make_plan(model, tuple(first.shape), layer, unit, crop=crop)
-        if batch_size is None:
-            batch_size = int(np.clip(MEMORY_BUDGET // max(plan.bytes_per_input, 1), 1, 64))
-        total, n_inputs, n_zero = _accumulate(
-            model, images, plan, channel, STATISTICS[statistic], batch_size
-        )
-    values = np.zeros(plan.input_size)
+        fitting = int(np.clip(MEMORY_BUDGET // max(plan.bytes_per_input, 1), 1, 64))
+        yield images, plan, batch_size or fitting
+
+
+def _statistic_of(model, batch, plan, channel, statistic, n_before):
+    """Return each input's statistic on the window, and whether its gradient was zero."""
     (top, bottom), (left, right) = plan.window
-    values[top : bottom + 1, left : right + 1] = total / n_inputs
+    part = batch[:, :, top : bottom + 1, left : right + 1]
+    gradient = _input_gradient(model, part, plan, channel)
+    finite = gradient.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        where = n_before + int((~finite).nonzero()[0])
+        raise ValueError(f"the gradient of input {where} at {plan.layer!r} is not finite")
+    each = STATISTICS[statistic](gradient.double()).sum(dim=1)
+    return each.cpu().numpy(), (gradient == 0).flatten(1).all(dim=1).cpu().numpy()
+
+
+def _as_map(plan, values, statistic, channel, n_inputs, n_zero) -> Map:
+    """Put the window's values where they belong in the whole input."""
+    everywhere = np.zeros(plan.input_size)
+    (top, bottom), (left, right) = plan.window
+    everywhere[top : bottom + 1, left : right + 1] = values
     return Map(
-        values=values,
+        values=everywhere,
         statistic=statistic,
         layer=plan.layer,
         unit=plan.unit,
@@ -102,23 +158,6 @@ def measure(
         region=plan.region,
         cropped=plan.is_cropped,
     )
-
-
-def _accumulate(model, images, plan, channel, statistic, batch_size):
-    """Return the summed statistic over the window, the inputs seen, and those without gradient."""
-    total, n_inputs, n_zero = 0.0, 0, 0
-    (top, bottom), (left, right) = plan.window
-    for batch in _batches(images, batch_size):
-        part = batch[:, :, top : bottom + 1, left : right + 1]
-        gradient = _input_gradient(model, part, plan, channel)
-        finite = gradient.isfinite().flatten(1).all(dim=1)
-        if not finite.all():
-            where = n_inputs + int((~finite).nonzero()[0])
-            raise ValueError(f"the gradient of input {where} at {plan.layer!r} is not finite")
-        total = total + statistic(gradient.double()).sum(dim=(0, 1)).cpu().numpy()
-        n_inputs += len(batch)
-        n_zero += int((gradient == 0).flatten(1).all(dim=1).sum())
-    return total, n_inputs, n_zero
 
 
 def _input_gradient(model, batch, plan, channel) -> torch.Tensor:
