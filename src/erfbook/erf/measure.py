@@ -80,7 +80,7 @@ def measure(
         plan,
         step,
     ):
-        for batch in _batches(x, step):
+        for batch in _batches(images, step):
             each, is_zero = _statistic_of(model, batch, plan, channel, statistic, n_inputs)
             total = total + each.sum(axis=0)
             n_inputs += len(each)
@@ -106,7 +106,7 @@ def measure_each(
         plan,
         step,
     ):
-        for batch in _batches(x, step):
+        for batch in _batches(images, step):
             each, is_zero = _statistic_of(model, batch, plan, channel, statistic, len(maps))
             for values, zero in zip(each, is_zero, strict=True):
                 maps.append(_as_map(plan, values, statistic, channel, 1, int(zero)))
