@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -195,6 +196,18 @@ def test_two_builds_of_a_checkout_exclude_each_other(project):
         build._alone(project),
     ):
         pass  # pragma: no cover
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_file(project):
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    words = [sys.executable, "-m", "erfbook", "run", NAMES[0], "--profile", "smoke"]
+    done = subprocess.run(words, capture_output=True, text=True, preexec_fn=fill)
+    assert done.returncode == 1
+    assert "erfbook: error: cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((project.build / "runs").rglob("*.ipynb"))
 
 
 def first_whole_number():
