@@ -27,7 +27,6 @@ profile = "laptop"  # smoke, laptop or paper
 
 # %% tags=["hide-input"]
 import functools
-import itertools
 import math
 
 import numpy as np
@@ -81,14 +80,11 @@ p = run.parameters
 kernel, depth = 3, 6
 t = np.arange(depth * (kernel - 1) + 1)
 v = theory.box(np.arange(kernel), kernel)
-o = theory.impulse(np.arange(1))
-for _ in range(depth):
-    o = np.convolve(o, v)
+o = functools.reduce(np.convolve, [v] * depth, theory.impulse(np.arange(1)))
 omega = np.linspace(-np.pi, np.pi, 201)
-product = theory.predict_stack_transform(kernel, depth, omega)
 dirichlet = np.exp(-1j * omega) * (1 + 2 * np.cos(omega))  # V for k = 3, summed by hand
 run.report("transform_error", abs(theory.predict_transform(v, omega) - dirichlet).max())
-run.report("product_error", abs(theory.predict_transform(o, omega) - product).max() / kernel**depth)
+run.report("product_error", abs(theory.predict_transform(o, omega) - theory.predict_stack_transform(kernel, depth, omega)).max() / kernel**depth)
 print("o(t) =", o)
 
 # %% [markdown]
@@ -101,12 +97,11 @@ spectrum = functools.partial(theory.predict_stack_transform, kernel, depth)
 inverse = theory.invert_transform(spectrum, t, n_points=len(t) + 1)
 quadrature = [theory.invert_by_quadrature(spectrum, s)[0] for s in t]
 overlaps = [[theory.measure_overlap(r, s) for s in range(5)] for r in range(5)]
-x = sympy.symbols("x")
-algebra = sympy.Poly(sum(x**m for m in range(kernel)) ** depth, x).all_coeffs()
+algebra = (sympy.Poly([1] * kernel, sympy.symbols("x")) ** depth).all_coeffs()
 run.report("inverse_error", abs(inverse - o).max())
 run.report("quadrature_error", abs(np.array(quadrature) - o).max())
 run.report("overlap_error", abs(np.array(overlaps) - np.eye(5)).max())
-run.report("sympy_agrees", [int(c) for c in algebra] == o.tolist())
+run.report("sympy_agrees", algebra == o.tolist())
 poster = np.full(len(t), theory.invert_by_quadrature(spectrum, 0)[0])  # no exp(j omega t): the same for every t
 run.report("poster_inverse_error", abs(poster - o).max());
 
@@ -130,23 +125,16 @@ plots.plot_inverse_transform(axes, spectra, o, inverse, poster);
 # a few big-integer products a coefficient, so nothing overflows and nothing is rounded.
 
 # %%
-binomial = theory.extended_binomial_coefficients(p.max_depth, 2)
-run.report("binomial_exact", binomial == [math.comb(p.max_depth, s) for s in range(p.max_depth + 1)])
+run.report("binomial_exact", theory.extended_binomial_coefficients(p.max_depth, 2) == [math.comb(p.max_depth, s) for s in range(p.max_depth + 1)])
 polynomial = theory.extended_binomial_coefficients(p.max_depth, 3)
-base, bits = 1, 2 * p.max_depth  # V(2^bits)^n holds every coefficient in its own block of bits
-packed = (1 + 2**bits + 4**bits) ** p.max_depth
-blocks = [(packed >> (bits * s)) % 2**bits for s in range(len(polynomial))]
-run.report("extended_exact", polynomial == blocks)
-run.report("max_depth", p.max_depth)
+run.report("extended_exact", polynomial == theory.pack_coefficients(p.max_depth, 3))
 run.report("largest_coefficient_digits", len(str(max(polynomial))))
-deep = theory.extended_binomial_coefficients(20, 3)
-run.report("path_ratio", max(deep) / deep[0])
-plane = functools.reduce(scipy.signal.convolve2d, [np.ones((3, 3))] * 20)
-singular = np.linalg.svd(plane, compute_uv=False)
+run.report("path_ratio", max(theory.extended_binomial_coefficients(20, 3)))  # the outermost pixel has one path
+singular = np.linalg.svd(functools.reduce(scipy.signal.convolve2d, [np.ones((3, 3))] * 20), compute_uv=False)
 run.report("separability_gap", singular[1] / singular[0]);
 
 # %% [markdown]
-# At {glue:text}`max_depth:d` layers the largest coefficient has {glue:text}`largest_coefficient_digits:d` digits. Twenty 3-tap layers already
+# The largest coefficient of the deepest stack here has {glue:text}`largest_coefficient_digits:d` digits. Twenty 3-tap layers already
 # give the central pixel {glue:text}`path_ratio:.1e` times as many paths as the outermost one, along one axis: this
 # is the sense in which the centre of a receptive field weighs more.
 #
@@ -170,8 +158,7 @@ run.report("separability_gap", singular[1] / singular[0]);
 # %%
 w = np.array([0.2, 0.5, 0.3])
 distribution = theory.predict_distribution(w, depth)
-draws = list(itertools.product(range(3), repeat=depth))  # all 729 ways to throw the die
-chance = np.bincount([sum(d) for d in draws], weights=[w[list(d)].prod() for d in draws])
+chance = theory.enumerate_draws(w, depth)  # all 729 ways to throw the die
 mean, variance = theory.predict_moments(w, depth)
 transform = theory.predict_transform(distribution, omega)
 run.report("weighted_error", abs(transform - theory.predict_weighted_transform(w, depth, omega)).max())
@@ -228,11 +215,9 @@ plots.plot_erf_radius(axes, depths, exact, radius);
 
 # %%
 dice = {f"k = {k}": np.full(k, 1 / k) for k in p.kernels} | {"skewed": np.array([0.8, 0.15, 0.05])}
-limits = {name: theory.predict_kolmogorov_limit(die) for name, die in dice.items()}
-limit = {name: (theory.predict_convergence(die, depths), limits[name]) for name, die in dice.items()}
+limit = {name: (theory.predict_convergence(die, depths), theory.predict_kolmogorov_limit(die)) for name, die in dice.items()}
 uniform = theory.predict_convergence([1 / 3] * 3, depths)
 gaps = theory.predict_convergence([0.5, 0, 0.5], depths)  # weight on the outer taps only
-deepest = theory.predict_uniform_distribution(p.max_depth, 3)
 large = depths >= 16  # below, higher orders bend the line
 run.report("kolmogorov_slope", theory.fit_log_slope(depths[large], uniform.distance[large]))
 run.report("kolmogorov_deepest", uniform.distance[-1])
@@ -244,8 +229,7 @@ run.report("variation_deepest", uniform.variation[-1]);
 
 # %% mystnb={"figure": {"name": "fig-gaussian-limit", "caption": "Left: exact Kolmogorov distance (points), its limit law (solid) and the Berry-Esseen bound (dotted). The fitted slope for $k = 3$ is {glue:text}`kolmogorov_slope:.3f`, and no distance exceeds {glue:text}`berry_esseen_share:.0%` of its bound. Right: single pixels of a kernel of ones converge faster, with slope {glue:text}`local_slope:.2f`; a kernel with a gap never converges pixel by pixel."}, "image": {"alt": "Two log-log panels. Kolmogorov distances of five kernels fall with slope minus one half on their limit lines and below their bounds. For three uniform taps the local and total variation distances fall with slope minus one, while the local distance of a kernel with a gap stays at one."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)
-senses = {"Kolmogorov": (depths, uniform.distance), "single pixel": (depths, uniform.local), "total variation": (depths, uniform.variation), "single pixel, gap": (depths, gaps.local)}
-plots.plot_gaussian_limit(axes, limit, senses);
+plots.plot_gaussian_limit(axes, limit, uniform, gaps);
 
 # %% [markdown]
 # "In distribution" is therefore not a technicality. For a kernel of ones the deviation at single pixels vanishes even faster. For a
@@ -255,9 +239,8 @@ plots.plot_gaussian_limit(axes, limit, senses);
 
 # %%
 tail = theory.predict_uniform_distribution(40, 3)
-ratio = theory.tail_ratio(tail)
-z = (np.arange(81) - 40) / theory.predict_radius(40, 3)
-run.report("bulk_ratio_error", abs(ratio[abs(z) <= 2] - 1).max())
+ratio, two_sigma = theory.tail_ratio(tail), int(2 * theory.predict_radius(40, 3))
+run.report("bulk_ratio_error", abs(ratio[40 - two_sigma : 41 + two_sigma] - 1).max())
 run.report("corner_ratio", ratio[0])
 standard = {f"k = {k}, n = {n}": (theory.predict_uniform_distribution(n, k), theory.predict_radius(n, k)) for k, n in ((2, 4), (3, 4), (3, 40))}
 curves = {name: ((np.arange(len(q)) - (len(q) - 1) / 2) / s, q * s) for name, (q, s) in standard.items()}
@@ -270,7 +253,7 @@ plots.plot_coefficients(axes, curves, (tail, theory.gaussian_density(tail)));
 # Depth alone does not make a Gaussian: no single layer may dominate the sum. Sixteen layers of two taps with
 # stride 2 throw dice of sizes $1, 2, 4, \dots$, and their sum is exactly uniform; its Kolmogorov distance stays at
 # {glue:text}`doubling_distance:.3f`. Nor do the layers have to share their weights, as the paper's first remark
-# has it: mixing kernels of 2, 3, 5 and 7 taps reaches {glue:text}`mixed_distance:.4f` at {glue:text}`max_depth:d` layers.
+# has it: mixing kernels of 2, 3, 5 and 7 taps reaches {glue:text}`mixed_distance:.4f` at the same number of layers as the deepest stack above.
 
 # %%
 doubling = np.full(2**16, 2.0**-16)  # every t = sum of bits 0..15, once
@@ -305,15 +288,12 @@ run.report("mixed_distance", theory.kolmogorov_distance(mixed));
 # variances would stay at {glue:text}`power_from_variance:.0f`. Averaging over every network with weights $\pm 1$ checks both equations without sampling.
 
 # %%
-signs = np.array(list(itertools.product([-1.0, 1.0], repeat=6))).reshape(-1, 2, 3)  # all 64 networks of two layers
-gradients = np.array([np.convolve(*network) for network in signs])
-ones, up = np.ones((3, 3)), np.zeros((4, 4))
-run.report("mean_error", abs(gradients.mean(axis=0)).max() + abs(theory.propagate_mean(ones, 0 * ones)).max())
-run.report("power_error", abs((gradients**2).mean(axis=0) - theory.extended_binomial_coefficients(2, 3)).max())
-run.report("power_from_variance", theory.propagate_power(up, ones).sum())
-scaled = theory.predict_gradient_power([theory.Layer(3)] * 8, gain=1.7)
-plain = theory.predict_gradient_power([theory.Layer(3)] * 8)
-run.report("constant_factor_error", abs(scaled / (1.7**8 * plain) - 1).max());
+mean, power = theory.enumerate_gradient(4)  # all 4096 networks of four 3-tap layers
+run.report("mean_error", abs(mean).max())
+run.report("power_error", abs(power - theory.extended_binomial_coefficients(4, 3)).max())
+run.report("power_from_variance", theory.propagate_power(np.zeros((4, 4)), np.ones((3, 3))).sum())
+scaled, unit = (theory.predict_gradient_power([theory.Layer(3)] * 8, gain=gain) for gain in (1.7, 1.0))
+run.report("constant_factor_error", abs(scaled / (1.7**8 * unit) - 1).max());
 
 # %% [markdown]
 # Equation {eq}`eq-fb-backprop` is the gradient of a layer that *convolves*. Frameworks correlate instead, and then the
@@ -321,15 +301,8 @@ run.report("constant_factor_error", abs(scaled / (1.7**8 * plain) - 1).max());
 # \langle \text{backprop}(g), x \rangle$ for every $x$, tells them apart, while the statistics of equal independent taps do not.
 
 # %%
-rng = np.random.default_rng(p.seed)
-taps, above, below = (rng.standard_normal(shape) for shape in ((3, 3), (6, 6), (8, 8)))
-convolved = (scipy.signal.convolve2d(below, taps, mode="valid") * above).sum()
-correlated = (scipy.signal.correlate2d(below, taps, mode="valid") * above).sum()
-printed = (theory.backpropagate(above, taps) * below).sum()
-turned = (theory.backpropagate(above, taps, forward="correlation") * below).sum()
-run.report("backprop_error", abs(printed - convolved))
-run.report("backprop_turned_error", abs(turned - correlated))
-run.report("backprop_mixed_error", abs(printed - correlated));
+run.report("backprop_error", theory.measure_adjoint_defect("convolution", forward="convolution"))
+run.report("backprop_mixed_error", theory.measure_adjoint_defect("correlation", forward="convolution"));
 
 # %% [markdown]
 # (sec-fb-relu)=
@@ -357,16 +330,12 @@ run.report("backprop_mixed_error", abs(printed - correlated));
 # any width. The check averages over every sign of every weight and input of a three-layer network; nothing is sampled.
 
 # %%
-bits = np.array(list(itertools.product([-1.0, 1.0], repeat=16)))  # 9 weights and 7 input signs
-weights = bits[:, :9].reshape(-1, 3, 3).swapaxes(0, 1)[..., None, None]
-inputs = bits[:, None, 9:] * np.sqrt([2, 3, 5, 7, 11, 13, 17])
-power = (theory.input_gradient(inputs, weights)[:, 0] ** 2).mean(axis=0)
-shape = theory.predict_uniform_distribution(3, 3)
+_, power = theory.enumerate_gradient(3, relu=True)
 run.report("relu_factor_exact", (power.sum() / 3**3) ** (1 / 3))  # C k = 3 a layer
-run.report("relu_shape_error", abs(power / power.sum() - shape).max())
-active, second, spread = theory.relu_derivative_moments()
-run.report("relu_second_moment", float(second))
-run.report("relu_variance", float(spread));
+run.report("relu_shape_error", abs(power / power.sum() - theory.predict_uniform_distribution(3, 3)).max())
+_, second, spread = map(float, theory.relu_derivative_moments())
+run.report("relu_second_moment", second)
+run.report("relu_variance", spread);
 
 # %% [markdown]
 # Random networks with normal weights and He's initialisation, $C k^2 = 2$ {cite}`heinit2015`, show what hangs on it. With
@@ -378,16 +347,14 @@ runs = {n: theory.measure_gradient_power(n, channels=p.channels, n_networks=p.n_
 last = max(runs)
 total, error = runs[last].total, 1.96 * runs[last].total_error
 run.report("relu_factor", total ** (1 / last) / 2, low=max(total - error, 0) ** (1 / last) / 2, high=(total + error) ** (1 / last) / 2, n=p.n_networks)
-measured = theory.measure_erf_variance(runs[last].mean[None]) ** 0.5
-run.report("relu_width_ratio", measured / theory.predict_radius(last, 3))
+run.report("relu_width_ratio", theory.measure_erf_variance(runs[last].mean[None]) ** 0.5 / theory.predict_radius(last, 3))
 run.report("n_networks", p.n_networks)
-run.report("relu_paper_power", theory.predict_total_power(last, derivative_power=0.25))
-run.report("relu_total_power", total, low=total - error, high=total + error, n=p.n_networks);
+run.report("relu_paper_power", theory.predict_total_power(last, derivative_power=0.25));
+
 
 # %% mystnb={"figure": {"name": "fig-relu-factor", "caption": "Left: power of the input gradient of random ReLU networks (points, 95 % intervals, n = {glue:text}`n_networks:d` networks a depth): constant, as $\\mathbb E[\\sigma'^2] = 1/2$ predicts; the paper's factor would leave {glue:text}`relu_paper_power:.0e` of it at the right end. Right: its shape is that of the linear network (line); the width is {glue:text}`relu_width_ratio:.3f` of the predicted one."}, "image": {"alt": "Left, total gradient power of random ReLU networks stays at one at all depths while the paper's factor predicts a steep fall. Right, the measured profile of squared gradients follows the predicted bell."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2)
-paper = np.array([theory.predict_total_power(n, derivative_power=0.25) for n in runs])
-plots.plot_relu_factor(axes, runs, paper, theory.predict_uniform_distribution(last, 3));
+plots.plot_relu_factor(axes, runs, [theory.predict_total_power(n, derivative_power=0.25) for n in runs], theory.predict_uniform_distribution(last, 3));
 
 # %% [markdown]
 # For tanh and sigmoid the paper argues that small initial weights keep them in their linear region. With unit-variance
@@ -397,12 +364,10 @@ plots.plot_relu_factor(axes, runs, paper, theory.predict_uniform_distribution(la
 # {glue:text}`sigmoid_linearity_last:.2f`. The factor is the same for every pixel of a layer, so the shape is unaffected by it.
 
 # %%
-tanh = theory.predict_mean_field("tanh", 20).linearity
-sigmoid = theory.predict_mean_field("sigmoid", 20).linearity
-run.report("tanh_linearity_first", tanh[0])
-run.report("tanh_linearity_last", tanh[-1])
-run.report("sigmoid_linearity_first", sigmoid[0])
-run.report("sigmoid_linearity_last", sigmoid[-1]);
+for name in ("tanh", "sigmoid"):
+    linearity = theory.predict_mean_field(name, 20).linearity
+    run.report(f"{name}_linearity_first", linearity[0])
+    run.report(f"{name}_linearity_last", linearity[-1])
 
 # %% [markdown]
 # (sec-fb-architectures)=
@@ -427,16 +392,13 @@ run.report("sigmoid_linearity_last", sigmoid[-1]);
 # profiles, and the recursion runs in two dimensions.
 
 # %%
-plain, skip = [theory.Layer(3)] * 15, [theory.Layer(3, residual=True)] * 15
-subsample = [theory.Layer(3, stride=2 if l in (4, 8, 12) else 1) for l in range(1, 16)]
-dilated = [theory.Layer(3, dilation={4: 2, 8: 4, 12: 8}.get(l, 1)) for l in range(1, 16)]
-dropout, skip_dropout = [theory.Layer(3, keep=0.5)] * 15, [theory.Layer(3, residual=True, keep=0.5)] * 15
-kinds = {"plain": plain, "dropout": dropout, "skip": skip, "subsample": subsample, "dilation": dilated}
-powers = {name: theory.predict_gradient_power(layers) for name, layers in kinds.items()}
-variances = {name: theory.predict_erf_variance(layers) for name, layers in kinds.items()}
-run.report("variance_error", max(abs(theory.measure_erf_variance(powers[n]) / variances[n] - 1) for n in kinds))
+stacks = theory.example_stacks(15)
+powers = {name: theory.predict_gradient_power(layers) for name, layers in stacks.items()}
+variances = {name: theory.predict_erf_variance(layers) for name, layers in stacks.items()}
+skip_dropout = theory.predict_erf_variance([theory.Layer(3, residual=True, keep=0.5)] * 15)
+run.report("variance_error", max(abs(theory.measure_erf_variance(powers[n]) / variances[n] - 1) for n in stacks))
 run.report("dropout_shape_error", abs(powers["dropout"] / powers["dropout"].max() - powers["plain"] / powers["plain"].max()).max())
-run.report("dropout_skip_ratio", (theory.predict_erf_variance(skip_dropout) / variances["skip"]) ** 0.5)
+run.report("dropout_skip_ratio", (skip_dropout / variances["skip"]) ** 0.5)
 run.report("skip_ratio", (variances["skip"] / variances["plain"]) ** 0.5);
 
 # %% [markdown]
@@ -449,23 +411,18 @@ run.report("skip_ratio", (variances["skip"] / variances["plain"]) ** 0.5);
 # {glue:text}`skip_ratio:.3f` of the plain stack's, and dropping half of the inputs brings it up {glue:text}`dropout_skip_ratio:.3f` times.
 
 # %%
-placements = [[theory.Layer(3, stride=2 if l in where else 1) for l in range(15)] for where in itertools.combinations(range(15), 3)]
-widths = [(theory.predict_erf_variance(layers) / variances["plain"]) ** 0.5 for layers in placements]
-run.report("n_placements", len(placements))
-run.report("subsample_ratio_least", min(widths))
-run.report("subsample_ratio_most", max(widths))
+ratios = theory.predict_subsampling(15, 3)
+run.report("n_placements", len(ratios))
+run.report("subsample_ratio_least", ratios.min())
+run.report("subsample_ratio_most", ratios.max())
 run.report("dilation_ratio", (variances["dilation"] / variances["plain"]) ** 0.5)
-run.report("three_layers_ratio", (18 / 15) ** 0.5)
-run.report("dilation_kurtosis", theory.predict_erf_kurtosis(dilated))
-run.report("plain_kurtosis", theory.predict_erf_kurtosis(plain))
-sizes = {name: theory.predict_size(power, statistic="abs") for name, power in powers.items()}
-run.report("plain_size", sizes["plain"])
-run.report("skip_size", sizes["skip"])
-run.report("plain_size_share", sizes["plain"] / theory.receptive_field_size(plain));
+run.report("three_layers_ratio", theory.predict_radius(18, 3) / theory.predict_radius(15, 3))
+run.report("dilation_kurtosis", theory.predict_erf_kurtosis(stacks["dilation"]))
+run.report("plain_kurtosis", theory.predict_erf_kurtosis(stacks["plain"]));
 
 # %% mystnb={"figure": {"name": "fig-architectures", "caption": "Predicted maps of E|g| for 15 layers of 3 x 3, nothing sampled: plain, with half of the inputs dropped, with skip connections, with three strides of 2 and with three dilations of 2, 4 and 8, at layers 4, 8 and 12 (chosen by us). Dropout changes nothing, subsampling and dilation widen the field, skip connections narrow it. Last panel: cuts through the centre."}, "image": {"alt": "Five heat maps on one scale and one panel of profiles. Dropout equals the plain stack. Skip connections give a smaller spot than the plain stack; dilation and subsampling give larger ones, the dilated one flat-topped and squarish."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 3)
-plots.plot_architectures(axes, {name: (np.sqrt(power), sizes[name]) for name, power in powers.items()});
+plots.plot_architectures(axes, {name: (np.sqrt(power), theory.predict_size(power, statistic="abs")) for name, power in powers.items()});
 
 # %% [markdown]
 # (sec-fb-size)=
@@ -487,13 +444,14 @@ plots.plot_architectures(axes, {name: (np.sqrt(power), sizes[name]) for name, po
 # %%
 field = theory.predict_gradient_power([theory.Layer(3)] * 40)
 run.report("height_at_two_sigma", math.exp(-2))
-run.report("radius_at_threshold", math.sqrt(2 * math.log(1 / theory.TWO_SIGMA_TAIL)))
+cut = run.report("radius_at_threshold", math.sqrt(2 * math.log(1 / theory.TWO_SIGMA_TAIL)))
 run.report("mass_above_threshold", field[field > theory.TWO_SIGMA_TAIL * field.max()].sum() / field.sum())
-run.report("size_in_sigma", theory.predict_gaussian_size(1.0));
+run.report("size_in_sigma", theory.predict_gaussian_size(1.0))
+run.report("size_share", theory.predict_size(field) / field.shape[0]);
 
 # %% mystnb={"figure": {"name": "fig-threshold", "caption": "Height of a round Gaussian against distance. The paper's threshold cuts at {glue:text}`radius_at_threshold:.2f` standard deviations, not at 2, where the height is {glue:text}`height_at_two_sigma:.1%`."}, "image": {"alt": "A Gaussian curve falls with distance. At two standard deviations it is 13.5 percent of its peak; it crosses the paper's threshold of 4.55 percent at about 2.49 standard deviations."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, width=5)
-plots.plot_threshold(ax, at_two_sigma=math.exp(-2), threshold=theory.TWO_SIGMA_TAIL, radius=math.sqrt(2 * math.log(1 / theory.TWO_SIGMA_TAIL)));
+plots.plot_threshold(ax, at_two_sigma=math.exp(-2), threshold=theory.TWO_SIGMA_TAIL, radius=cut);
 
 # %% [markdown]
 # (sec-fb-errata)=
@@ -518,18 +476,12 @@ plots.plot_threshold(ax, at_two_sigma=math.exp(-2), threshold=theory.TWO_SIGMA_T
 # 11. **Section 2.5**: dropout inside a skip connection does change the shape: $\sigma$ grows {glue:text}`dropout_skip_ratio:.3f` times.
 
 # %%
-m = np.arange(3)
-run.report("radius_printed", math.sqrt((m**2 / 3).sum()) - (m / 3).sum() ** 2)
+right, printed = theory.measure_activation_index(seed=p.seed)
+run.report("activation_right", right)
+run.report("activation_printed", printed)
+run.report("radius_printed", theory.radius_as_printed(1, 3))
 run.report("radius_right", theory.predict_radius(1, 3))
-pixels, layer = rng.standard_normal((1000, 1, 3)), rng.standard_normal((1, 1000, 3, 1, 1))
-bottom, top = theory.run_network(pixels, layer)
-step = 1e-7 * np.eye(3)[:, None, None]
-true = np.stack([theory.run_network(pixels + h, layer)[1] - top for h in step], axis=-1)[:, 0, 0] / 1e-7
-right = layer[0, :, :, 0, 0] * (bottom[:, 0] > 0)
-wrong = layer[0, :, :, 0, 0] * (top[:, 0] > 0)
-run.report("activation_right", (abs(right - true) < 1e-5).all(axis=1).mean())
-run.report("activation_printed", (abs(wrong - true) < 1e-5).all(axis=1).mean())
-run.report("unset_gradients", sum((i == 0) != (j == 0) for i in range(-2, 3) for j in range(-2, 3)))
+run.report("unset_gradients", theory.count_unset_gradients(5))
 run.report("zero_tap_error", abs(theory.predict_distribution([0.5, 0, 0.5], 6)[::2] - theory.predict_uniform_distribution(6, 2)).max())
 run.report("negative_variance", theory.predict_moments([-0.25, 1.5, -0.25], 1)[1]);
 

@@ -111,14 +111,16 @@ def plot_erf_radius(
 def plot_gaussian_limit(
     axes: Sequence[plt.Axes],
     kernels: Mapping[str, tuple[Convergence, float]],
-    senses: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    uniform: Convergence,
+    gap: Convergence,
 ) -> Sequence[plt.Axes]:
-    """Draw Kolmogorov distances with limit and bound, and one stack's distance in several senses.
+    """Draw Kolmogorov distances with limit and bound, and a kernel's distance in several senses.
 
     Args:
         axes: two.
         kernels: by name, distances over depth and the limit of sqrt(n) times the distance.
-        senses: by name, depths and distance.
+        uniform: distances of the kernel of three ones.
+        gap: distances of a kernel with nothing at its middle tap.
     """
     left, right = axes
     for (name, (result, limit)), color, marker in zip(
@@ -131,10 +133,14 @@ def plot_gaussian_limit(
     left.set(xlabel="layers n", ylabel="Kolmogorov distance", title="Exact, limit and bound")
     left.set_ylim(bottom=left.get_ylim()[0] / 5)  # room for the legend
     left.legend(loc="lower left", ncols=2, columnspacing=1)
-    for (name, (depths, values)), color, marker in zip(
-        senses.items(), SERIES, MARKERS, strict=False
-    ):
-        right.loglog(depths, values, f"{marker}-", color=color, markersize=4, label=name)
+    senses = {
+        "Kolmogorov": uniform.distance,
+        "single pixel": uniform.local,
+        "total variation": uniform.variation,
+        "single pixel, gap": gap.local,
+    }
+    for (name, values), color, marker in zip(senses.items(), SERIES, MARKERS, strict=False):
+        right.loglog(uniform.depths, values, f"{marker}-", color=color, markersize=4, label=name)
     right.set(xlabel="layers n", ylabel="distance", title="It depends on the sense")
     right.set_ylim(bottom=right.get_ylim()[0] / 20)
     right.legend(loc="lower left")
@@ -144,7 +150,7 @@ def plot_gaussian_limit(
 def plot_relu_factor(
     axes: Sequence[plt.Axes],
     runs: Mapping[int, GradientPower],
-    paper: Float[np.ndarray, " depths"],
+    paper: Sequence[float],
     profile: Float[np.ndarray, " t"],
 ) -> Sequence[plt.Axes]:
     """Draw the gradient's total power against depth, and its profile at the largest depth.

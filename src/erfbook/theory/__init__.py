@@ -23,8 +23,10 @@ Functions called ``predict_`` compute what the theory says, exactly unless they 
 
 from erfbook.theory.coefficients import (
     extended_binomial_coefficients,
+    pack_coefficients,
     predict_uniform_distribution,
 )
+from erfbook.theory.enumeration import enumerate_draws, enumerate_gradient
 from erfbook.theory.gaussian_limit import (
     BERRY_ESSEEN_CONSTANT,
     Convergence,
@@ -54,8 +56,14 @@ from erfbook.theory.kernel_sums import (
     predict_relative_radius,
     predict_weighted_transform,
 )
-from erfbook.theory.layers import Layer
+from erfbook.theory.layers import Layer, example_stacks
 from erfbook.theory.mean_field import MeanField, predict_mean_field
+from erfbook.theory.misprints import (
+    count_unset_gradients,
+    measure_activation_index,
+    measure_adjoint_defect,
+    radius_as_printed,
+)
 from erfbook.theory.propagation import (
     branch_share,
     measure_erf_kurtosis,
@@ -63,6 +71,7 @@ from erfbook.theory.propagation import (
     predict_erf_kurtosis,
     predict_erf_variance,
     predict_gradient_power,
+    predict_subsampling,
     receptive_field_size,
 )
 from erfbook.theory.random_weights import (
@@ -102,6 +111,10 @@ __all__ = [
     "berry_esseen_bound",
     "box",
     "branch_share",
+    "count_unset_gradients",
+    "enumerate_draws",
+    "enumerate_gradient",
+    "example_stacks",
     "extended_binomial_coefficients",
     "fit_log_slope",
     "gaussian_density",
@@ -111,10 +124,13 @@ __all__ = [
     "invert_transform",
     "kolmogorov_distance",
     "local_deviation",
+    "measure_activation_index",
+    "measure_adjoint_defect",
     "measure_erf_kurtosis",
     "measure_erf_variance",
     "measure_gradient_power",
     "measure_overlap",
+    "pack_coefficients",
     "predict_convergence",
     "predict_distribution",
     "predict_erf_kurtosis",
@@ -130,12 +146,14 @@ __all__ = [
     "predict_sigma",
     "predict_size",
     "predict_stack_transform",
+    "predict_subsampling",
     "predict_total_power",
     "predict_transform",
     "predict_uniform_distribution",
     "predict_weighted_transform",
     "propagate_mean",
     "propagate_power",
+    "radius_as_printed",
     "receptive_field_size",
     "receptive_field_slope",
     "relu_derivative_moments",

@@ -37,6 +37,22 @@ def extended_binomial_coefficients(depth: Whole, kernel: Whole) -> list[int]:
     return coefficients + coefficients[: length // 2][::-1]
 
 
+def pack_coefficients(depth: Whole, kernel: Whole) -> list[int]:
+    """Return the same coefficients from one power of one big integer (Kronecker's substitution).
+
+    At x = 2^b with b bits enough for the largest coefficient, V(x)^n holds each of them in a block
+    of bits of its own. Slower, and nothing in common with the recurrence: a check on it.
+
+    >>> pack_coefficients(4, 2)
+    [1, 4, 6, 4, 1]
+    """
+    depth, kernel = check_count("depth", depth, least=0), check_count("kernel", kernel)
+    bits = depth * kernel.bit_length() + 1
+    packed = sum(1 << (bits * m) for m in range(kernel)) ** depth
+    mask = (1 << bits) - 1
+    return [(packed >> (bits * t)) & mask for t in range(depth * (kernel - 1) + 1)]
+
+
 def predict_uniform_distribution(depth: Whole, kernel: Whole) -> Float[np.ndarray, " t"]:
     """Return P(S_n = t) for a uniform kernel, each value the exact ratio rounded once.
 

@@ -46,3 +46,27 @@ class Layer:
     def reach(self) -> int:
         """Width of the dilated kernel in units of the layer's input (distill: a(k-1)+1)."""
         return self.dilation * (self.kernel - 1) + 1
+
+
+def example_stacks(
+    depth: int = 15, *, at: tuple[int, int, int] = (4, 8, 12)
+) -> dict[str, list[Layer]]:
+    """Return stacks of 3 x 3 layers with one feature each, by name: the cases of luo section 2.5.
+
+    Args:
+        depth: number of layers.
+        at: the layers, counted from 1, that get stride 2, or dilation 2, 4 and 8. Luo et al. do
+            not say which; the default spreads them evenly (chosen by us).
+
+    Returns:
+        ``plain``, ``dropout`` (half of the inputs), ``skip``, ``subsample`` and ``dilation``.
+    """
+    dilation = dict(zip(at, (2, 4, 8), strict=True))
+    numbers = range(1, depth + 1)
+    return {
+        "plain": [Layer()] * depth,
+        "dropout": [Layer(keep=0.5)] * depth,
+        "skip": [Layer(residual=True)] * depth,
+        "subsample": [Layer(stride=2 if n in at else 1) for n in numbers],
+        "dilation": [Layer(dilation=dilation.get(n, 1)) for n in numbers],
+    }

@@ -8,6 +8,7 @@ unbounded plane, so the padding of a real network is not in it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -110,6 +111,22 @@ def predict_erf_variance(layers: Sequence[Layer], *, gain: float = 1.0) -> float
         variance += branch_share(layer, gain) * step * jump**2
         jump *= layer.stride
     return variance
+
+
+def predict_subsampling(depth: int, strided: int) -> Float[np.ndarray, " placements"]:
+    """Return sigma over that of the plain 3-tap stack, for every choice of layers with stride 2.
+
+    Args:
+        depth: number of layers.
+        strided: how many of them have stride 2.
+
+    >>> predict_subsampling(3, 1).round(3)
+    array([1.732, 1.414, 1.   ])
+    """
+    plain = predict_erf_variance([Layer()] * depth)
+    choices = itertools.combinations(range(depth), strided)
+    stacks = ([Layer(stride=2 if n in at else 1) for n in range(depth)] for at in choices)
+    return np.sqrt([predict_erf_variance(stack) / plain for stack in stacks])
 
 
 def predict_erf_kurtosis(layers: Sequence[Layer], *, gain: float = 1.0) -> float:
