@@ -113,6 +113,15 @@ def raw_equations(page) -> list[str]:
     return page.evaluate(script)
 
 
+def raw_markup(page) -> list[str]:
+    """Return directives and roles that reached the reader as they were typed."""
+    script = r"""() => [...document.querySelectorAll('main p, main li, main td, main pre, main h2')]
+        .filter(e => !e.closest('.cell_input'))
+        .filter(e => /(```|:::)\{|\{(glue|cite|term|ref|eq|numref|doc)[:}]/.test(e.textContent))
+        .map(e => e.textContent.slice(0, 80))"""
+    return page.evaluate(script)
+
+
 def barriers(page) -> list[str]:
     """Return serious and critical accessibility violations of the main content.
 
@@ -208,6 +217,10 @@ def test_equations_are_typeset(opened):
     assert raw_equations(opened.page) == []
 
 
+def test_no_markup_is_left_raw(opened):
+    assert raw_markup(opened.page) == []
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_page_is_accessible(opened, theme):
     opened.page.emulate_media(color_scheme=theme)
@@ -301,6 +314,7 @@ FAULTS = {
     "picture named by its file": ('<svg role="img" aria-label="a/b.svg"></svg>', "pictures"),
     "wide table": ('<div style="width: 600px">wide</div>', "overflow"),
     "equation left raw": (r'<span class="math">\(x^2\)</span>', "equations"),
+    "directive left raw": ("<p>```{list-table} A `title`</p>", "markup"),
     "pale text": ('<p style="color: #bbb; background: #fff">pale</p>', "barriers"),
     "request to a host": ('<script src="https://example.org/x.js"></script>', "strangers"),
     "missing file": ('<img alt="a blob" src="missing.png">', "failures"),
@@ -320,6 +334,7 @@ def faults(opened: Visit, folder: Path) -> dict[str, list[str]]:
         "pictures": nameless_pictures(opened.page),
         "overflow": overflow(opened.page),
         "equations": raw_equations(opened.page),
+        "markup": raw_markup(opened.page),
         "barriers": [b for b in barriers(opened.page) if "image" not in b and "svg" not in b],
         "links": broken_links(folder, read_anchors(folder)),
     }
