@@ -76,6 +76,10 @@ class ErfVerification(Parameters):
         unit="layers", low=2, high=200, smoke=(10, 20, 30, 40), laptop=tuple(range(10, 101, 10)),
         paper=tuple(range(10, 101, 10)),
     )  # fmt: skip
+    n_repeats: int = param(
+        "repeats of figure 2 with one-channel networks; wide ones get a fifth as many",
+        unit="repeats", low=2, high=1000, smoke=4, laptop=20, paper=80,
+    )  # fmt: skip
     channels: int = param(
         "width of the wide random networks; the paper states none, its analysis has 1",
         unit="channels", low=2, high=256, smoke=8, laptop=16, paper=16,
@@ -86,7 +90,7 @@ class ErfVerification(Parameters):
     )  # fmt: skip
     n_dead: int = param(
         "ReLU networks in which all-zero gradients are counted, for each depth and width",
-        unit="networks", low=10, high=100_000, smoke=50, laptop=400, paper=2000,
+        unit="networks", low=10, high=100_000, smoke=50, laptop=400, paper=4000,
     )  # fmt: skip
     keep: float = param(
         "probability that dropout keeps an input", low=0.05, high=1.0,

@@ -138,7 +138,7 @@ def backpropagate(
     steps = _forward(networks, inputs.to(device), as_generator(seed))
     gradient = torch.ones(len(inputs), networks.n_networks, 1, 1, 1).to(inputs.to(device))
     for step in reversed(steps):
-        if networks.order == "after":
+        if networks.order == "after" and step.slope is not None:
             gradient = gradient * step.slope
         through = F.conv_transpose2d(
             gradient.flatten(1, 2),
@@ -147,9 +147,10 @@ def backpropagate(
             dilation=step.layer.dilation,
             groups=networks.n_networks,
         ).unflatten(1, (networks.n_networks, -1))
-        through = through * step.mask
-        if networks.order == "before":
-            through = through * step.slope
+        if step.mask is not None:
+            through *= step.mask
+        if networks.order == "before" and step.slope is not None:
+            through *= step.slope
         if step.layer.residual:
             margin = (step.layer.reach - 1) // 2
             skipped = gradient.sum(2, keepdim=True) if through.shape[2] == 1 else gradient
@@ -165,8 +166,8 @@ class _Step:
 
     layer: Layer
     kernel: Tensor
-    mask: Tensor | float
-    slope: Tensor | float
+    mask: Tensor | None
+    slope: Tensor | None
 
 
 def _forward(networks: Networks, x: Tensor, generator: torch.Generator) -> list[_Step]:
@@ -177,10 +178,10 @@ def _forward(networks: Networks, x: Tensor, generator: torch.Generator) -> list[
     for layer, kernel in zip(networks.layers, networks.kernels, strict=True):
         kernel = kernel.to(x)
         shape = (*x.shape[:2], kernel.shape[2], side, side)
-        mask = _dropout_mask(shape, layer.keep, generator).to(x) if layer.keep < 1 else 1.0
+        mask = _dropout_mask(shape, layer.keep, generator).to(x) if layer.keep < 1 else None
         side = (side - layer.reach) // layer.stride + 1
         if linear:
-            steps.append(_Step(layer, kernel, mask, 1.0))
+            steps.append(_Step(layer, kernel, mask, None))
             continue
         slope = slope_of(x) if networks.order == "before" else None
         y = _convolve(activate(x) if slope is not None else x, kernel, mask, layer)
@@ -194,10 +195,10 @@ def _forward(networks: Networks, x: Tensor, generator: torch.Generator) -> list[
     return steps
 
 
-def _convolve(x: Tensor, kernel: Tensor, mask: Tensor | float, layer: Layer) -> Tensor:
+def _convolve(x: Tensor, kernel: Tensor, mask: Tensor | None, layer: Layer) -> Tensor:
     n_networks = kernel.shape[0]
     y = F.conv2d(
-        (x * mask).flatten(1, 2),
+        (x if mask is None else x * mask).flatten(1, 2),
         kernel.flatten(0, 1),
         stride=layer.stride,
         dilation=layer.dilation,

@@ -10,6 +10,7 @@ from erfbook.experiments.summaries import (
     tabulate_panels,
 )
 from erfbook.experiments.verification import (
+    measure_compactness,
     measure_dead,
     measure_nonlinearities,
     measure_shapes,
@@ -17,11 +18,13 @@ from erfbook.experiments.verification import (
     measure_structures,
     predict_placements,
     predict_squareness,
+    repeat_size_growth,
 )
 
 __all__ = [
     "PAPER_SLOPES",
     "find_consistent_depths",
+    "measure_compactness",
     "measure_dead",
     "measure_nonlinearities",
     "measure_shapes",
@@ -34,5 +37,6 @@ __all__ = [
     "name_structures",
     "predict_placements",
     "predict_squareness",
+    "repeat_size_growth",
     "tabulate_panels",
 ]

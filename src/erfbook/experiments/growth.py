@@ -99,6 +99,60 @@ def measure_growth(
     return [_curve(found[key], *key, threshold, n_networks, **options) for key in names]
 
 
+@dataclass(frozen=True)
+class RepeatedSlopes:
+    """The slopes of many repeats of one experiment, each with networks of its own.
+
+    Args:
+        name: of the curve, as in :class:`GrowthCurve`.
+        size, ratio: one slope a repeat.
+    """
+
+    name: str
+    size: Float[np.ndarray, " repeat"]
+    ratio: Float[np.ndarray, " repeat"]
+
+    def spread(self, which: str) -> Estimate:
+        """Return the mean slope (``size`` or ``ratio``) and where 95 % of single repeats fall."""
+        slopes = getattr(self, which)
+        mean, reach = float(slopes.mean()), 1.96 * float(slopes.std(ddof=1))
+        return Estimate(mean, mean - reach, mean + reach, len(slopes))
+
+
+def repeat_growth(
+    network: Network,
+    depths: Sequence[int],
+    n_networks: int,
+    n_repeats: int,
+    *,
+    seed: int = 0,
+    **options,
+) -> dict[str, RepeatedSlopes]:
+    """Repeat an experiment on growth and return what its slopes would be each time.
+
+    It says how far two experiments of this size may lie apart, which the bootstrap of one of them
+    understates where few runs dominate a mean.
+
+    Args:
+        network, depths, n_networks: as in :func:`measure_growth`.
+        n_repeats: experiments, at least 2.
+        seed: each repeat gets a seed of its own from it.
+        options: further ones of :func:`measure_growth`.
+    """
+    repeats = [
+        measure_growth(
+            network, depths, n_networks, seed=seed_for(seed, "repeat", i), n_bootstrap=2, **options
+        )
+        for i in range(n_repeats)
+    ]
+    found = {}
+    for curves in zip(*repeats, strict=True):
+        key = f"{curves[0].statistic}{'_scaled' if curves[0].equal else ''}"
+        slopes = np.array([(c.size_slope.value, c.ratio_slope.value) for c in curves])
+        found[key] = RepeatedSlopes(curves[0].name, slopes[:, 0], slopes[:, 1])
+    return found
+
+
 def find_consistent_depths(
     firsts: Sequence[int], lasts: Sequence[int], *, spacings: Sequence[int] = (1, 5, 10)
 ) -> list[tuple[int, int, int, float]]:

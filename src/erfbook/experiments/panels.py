@@ -163,6 +163,28 @@ def measure_panel(
     )
 
 
+def measure_equal_spread(
+    network: Network,
+    layers: Sequence[theory.Layer],
+    n_networks: int,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """Measure the variance of g^2 when every network weighs the same, over that of the plain mean.
+
+    With T a network's total power and s its spread about the centre, the plain mean's variance is
+    E[T s] / E[T], known exactly, and the other one is E[s]. The ratio exceeds 1 just where T and s
+    are negatively correlated: where strong gradients are the compact ones.
+    """
+    runs = alive_runs(draw_maps(network, layers, n_networks, seed=seed), "square", equal=True)
+    squares = (np.arange(runs.shape[-1]) - (runs.shape[-1] - 1) / 2) ** 2
+    spreads = (runs.sum(1) @ squares + runs.sum(2) @ squares) / 2
+    exact = theory.predict_erf_variance(layers)
+    seed = seed_for(seed, "spread")
+    return bootstrap(spreads / exact, float, n_resamples=n_bootstrap, seed=seed)
+
+
 def draw_maps(
     network: Network, layers: Sequence[theory.Layer], n_networks: int, *, seed: int
 ) -> EnsembleMaps:

@@ -5,13 +5,12 @@ Each ``name_*`` function returns ``{name: keyword arguments of a page's report}`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import pandas as pd
 
 from erfbook.experiments.estimates import Estimate
-from erfbook.experiments.growth import PAPER_SLOPES, GrowthCurve
+from erfbook.experiments.growth import PAPER_SLOPES, GrowthCurve, RepeatedSlopes
 from erfbook.experiments.panels import Panel
 from erfbook.experiments.verification import PlacementSizes, Squareness, ratio_of
 
@@ -66,21 +65,30 @@ def name_shapes(panels_by_kind: dict[str, list[Panel]]) -> Results:
     return results
 
 
-def name_growth(curves: dict[str, GrowthCurve]) -> Results:
-    """Name figure 2: both slopes of every curve, and how far the published ones lie from them.
+def name_growth(
+    curves: dict[str, GrowthCurve], repeats: dict[str, dict[str, RepeatedSlopes]]
+) -> Results:
+    """Name figure 2: both slopes of every curve, and where the published ones lie among repeats.
 
-    ``_z`` is the published slope minus ours in standard errors of the difference between two
-    experiments with as many runs: sqrt(2) of ours.
+    ``_z`` is a measured slope minus its exact value in standard errors. ``_paper_z`` is the
+    published slope minus the mean over repeats, in standard deviations of one repeat.
     """
     results: Results = {}
+    for kind, repeated in repeats.items():
+        for key, slopes in repeated.items():
+            for which, published in PAPER_SLOPES.items():
+                name, spread = f"{kind}_{key}_repeat_{which}_slope", slopes.spread(which)
+                results[name] = spread.as_result()
+                z = -spread.z_score(published)
+                results[f"{kind}_{key}_{which}_slope_paper_z"] = {"value": z, "n": spread.n}
     for name, curve in curves.items():
-        for which, published in PAPER_SLOPES.items():
+        for which in PAPER_SLOPES:
             slope: Estimate = getattr(curve, f"{which}_slope")
             expected = getattr(curve.predicted, f"{which}_slope")
             results[f"{name}_{which}_slope"] = slope.as_result()
             results[f"{name}_{which}_slope_expected"] = {"value": expected}
             if slope.low < slope.high:
-                z = -slope.z_score(published) / math.sqrt(2)
+                z = slope.z_score(expected)
                 results[f"{name}_{which}_slope_z"] = {"value": z, "n": slope.n}
         results[f"{name}_dropped"] = {"value": int(curve.n_dropped.sum())}
         results[f"{name}_effective_median"] = {

@@ -16,8 +16,14 @@ import numpy as np
 from erfbook import erf, theory
 from erfbook.erf.ensemble import measure_ensemble
 from erfbook.experiments.estimates import Estimate, seed_for, wilson
-from erfbook.experiments.growth import GrowthCurve, measure_growth
-from erfbook.experiments.panels import Network, Panel, measure_panel, measure_squareness
+from erfbook.experiments.growth import GrowthCurve, RepeatedSlopes, measure_growth, repeat_growth
+from erfbook.experiments.panels import (
+    Network,
+    Panel,
+    measure_equal_spread,
+    measure_panel,
+    measure_squareness,
+)
 
 N_STRUCTURE_LAYERS = 15  # luo section 3.1, subsampling and dilation
 DILATIONS = (2, 4, 8)
@@ -81,6 +87,46 @@ def measure_size_growth(
         for curve in measure_growth(network, depths, n_networks, weightings=weightings, **options):
             curves[f"{kind}_{curve.statistic}{'_scaled' if curve.equal else ''}"] = curve
     return curves
+
+
+def measure_compactness(
+    n_layers: int, n_networks: int, *, channels: int, **options
+) -> dict[str, Estimate]:
+    """Measure, at both widths, how much wider g^2 is when every network weighs the same.
+
+    Args:
+        n_layers: 3 x 3 layers.
+        n_networks: linear networks.
+        channels: width of the wide ones.
+        options: of :func:`erfbook.experiments.panels.measure_equal_spread`.
+    """
+    known, layers = paper_networks(channels), [theory.Layer()] * n_layers
+    return {
+        kind: measure_equal_spread(known[kind], layers, n_networks, **options)
+        for kind in ("random", "random_wide")
+    }
+
+
+def repeat_size_growth(
+    depths: Sequence[int], n_networks: int, n_repeats: int, *, channels: int, **options
+) -> dict[str, dict[str, RepeatedSlopes]]:
+    """Repeat figure 2 for random linear networks, where a single experiment scatters most.
+
+    Args:
+        depths, n_networks, channels: as in :func:`measure_size_growth`.
+        n_repeats: experiments with one channel; with ``channels`` a fifth as many, at least 2,
+            because they take that much longer.
+        options: of :func:`erfbook.experiments.growth.repeat_growth`.
+
+    Returns:
+        Slopes by kind, then by statistic and weighting.
+    """
+    known, wide = paper_networks(channels), max(2, n_repeats // 5)
+    counts = {"random": (n_repeats, (False, True)), "random_wide": (wide, (False,))}
+    return {
+        kind: repeat_growth(known[kind], depths, n_networks, n, weightings=weightings, **options)
+        for kind, (n, weightings) in counts.items()
+    }
 
 
 def measure_nonlinearities(

@@ -100,8 +100,9 @@ def plot_size_growth(axes: np.ndarray, curves: list) -> np.ndarray:
     return axes
 
 
-def plot_slopes(axes: np.ndarray, curves: list, paper: dict) -> np.ndarray:
-    """Draw both slopes of every curve: points measured, ticks predicted, a line for the paper."""
+def plot_slopes(axes: np.ndarray, curves: dict, repeats: dict, paper: dict) -> np.ndarray:
+    """Draw both slopes of every curve: measured, predicted, repeated, and the paper's."""
+    keys, curves = list(curves), list(curves.values())
     rows = np.arange(len(curves))[::-1]
     for ax, which in zip(axes, ("size", "ratio"), strict=True):
         found = [getattr(curve, f"{which}_slope") for curve in curves]
@@ -110,6 +111,13 @@ def plot_slopes(axes: np.ndarray, curves: list, paper: dict) -> np.ndarray:
             errors = np.abs([[e.value - e.low], [e.high - e.value]])
             label = "measured" if row == 0 else None
             ax.errorbar(e.value, row, xerr=errors, label=label, **_kind_style(curve.network))
+        for kind, key in ((kind, key) for kind, found in repeats.items() for key in found):
+            slopes = getattr(repeats[kind][key], which)
+            row = rows[keys.index(f"{kind}_{key}")]
+            colour, label = COLORS["random"], None if row < max(rows) - 1 else "repeats"
+            ax.plot(
+                slopes, np.full(len(slopes), row - 0.32), ".", color=colour, label=label, alpha=0.5
+            )
         ax.plot(theory, rows, "|", markersize=13, markeredgewidth=2, **_PREDICTED, label="exact")
         paper_reference(ax, paper[which], f"paper, {paper[which]:g}".replace("-", "−"), axis="x")
         ax.set_xlabel(f"slope of the {which}")
@@ -118,7 +126,7 @@ def plot_slopes(axes: np.ndarray, curves: list, paper: dict) -> np.ndarray:
     axes[1].set_yticks(rows, [""] * len(rows))
     handles, labels = axes[0].get_legend_handles_labels()
     labels = ["paper" if label.startswith("paper") else label for label in labels]
-    axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=3)
+    axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=4)
     return axes
 
 
