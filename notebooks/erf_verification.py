@@ -102,7 +102,9 @@ experiments.tabulate_panels(panel for panels in shapes.values() for panel in pan
 #   shallowest to {glue:text}`random_wide_kurtosis_deepest:.2f` at the deepest stack.
 # - **Random, one channel.** Up to {glue:text}`random_unexplained_largest:.1f` times. Networks differ so much in the scale of their
 #   gradient that the mean of {glue:text}`n_networks:d` runs can be worth as few as {glue:text}`random_effective_lowest:.1f` equal ones
-#   (column *worth*: the squared sum of the runs' totals over the sum of their squares).
+#   (column *worth*: the squared sum of the runs' totals over the sum of their squares). Single networks are wave packets beside the
+#   centre: runs off the middle make up {glue:text}`random_displaced_deepest:.2f` of the deepest map's variance, and
+#   {glue:text}`random_wide_displaced_deepest:.3f` at {glue:text}`channels:d` channels.
 # - **Random + ReLU.** Of {glue:text}`relu_wide_runs_total:d` runs at {glue:text}`channels:d` channels, {glue:text}`relu_wide_dropped_total:d` had
 #   an all-zero gradient and are left out, which scales a mean and keeps its shape. With what is left the wide networks are as Gaussian as
 #   their number allows ({glue:text}`relu_wide_unexplained_largest:.1f` times the expected remainder at most), and the paper's words
@@ -165,8 +167,7 @@ plots.plot_nonlinearities(axes, nonlinear);
 # (sec-ev-growth)=
 # ## Growth and shrinkage with depth
 #
-# **The exact slope of log size against log depth is close to one half, and the published 0.56 is not the same thing as
-# "the theory plus noise".** The paper calls a pixel effective if it exceeds {glue:text}`threshold:.4f` of the centre, and takes the
+# **The exact slope of log size against log depth is one half within 0.02, and the published 0.56 needs narrow networks.** The paper calls a pixel effective if it exceeds {glue:text}`threshold:.4f` of the centre, and takes the
 # square root of the number of such pixels as size. It fits 0.56 to the size and −0.43 to the ratio.
 #
 # The two slopes are not independent. The ratio is the size over the field $2n+1$, so
@@ -192,6 +193,13 @@ repeats = experiments.repeat_size_growth(
 for name, result in experiments.name_growth(growth, repeats).items():
     run.report(name, **result)
 
+# %%
+compactness = experiments.measure_compactness(
+    run.report("deepest", max(p.depths)), p.n_runs, channels=p.channels, n_bootstrap=p.n_bootstrap, seed=p.seed
+)
+for kind, ratio in compactness.items():
+    run.report(f"{kind}_compactness", **ratio.as_result())
+
 # %% [markdown]
 # By {eq}`eq-ev-slopes` the depths of figure 1 alone would give {glue:text}`depths_figure1_difference:.3f`, so figure 2 must rest on
 # deeper networks: among evenly spaced depths up to 200, only lists that start at {glue:text}`depths_first_least:d` layers or deeper can
@@ -201,28 +209,41 @@ for name, result in experiments.name_growth(growth, repeats).items():
 fig, axes = plots.figure(1, 2, height=3.6)
 plots.plot_size_growth(axes, [growth[k] for k in ("uniform_abs", "random_abs", "random_wide_abs", "relu_wide_abs")]);
 
-# %% mystnb={"figure": {"name": "fig-slopes", "caption": "Both slopes of every kind of network and statistic: points with 95 % bootstrap intervals, the exact prediction as a tick, and the paper's value. Wide networks agree with the prediction. The published pair is met by one-channel networks, where it lies inside the wide interval of the plain mean, and at the centre of the narrow one of scaled runs."}, "image": {"alt": "Two dot plots of slopes of size and ratio by network kind; wide networks sit near 0.51 and minus 0.47, one-channel networks with scaled runs near the paper's 0.56 and minus 0.43."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-slopes", "caption": "Both slopes of every kind of network and statistic: markers with 95 % bootstrap intervals over networks (open: one channel), the exact prediction for the plain mean as a tick, and the paper's value. Dots below a row are repeats of the whole experiment with new networks. Only one-channel networks reach the published pair, and their scaled mean is centred on it."}, "image": {"alt": "Two dot plots of the slopes of size and ratio by kind of network. Wide networks sit near the exact values of about 0.51 and minus 0.47; repeats with one channel and scaled runs cluster around the paper's 0.56 and minus 0.43."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=4.6)
 plots.plot_slopes(axes, growth, repeats, experiments.PAPER_SLOPES);
 
 # %% [markdown]
 # The exact slopes at these depths are {glue:text}`random_wide_abs_size_slope_expected:.3f` and
 # {glue:text}`random_wide_abs_ratio_slope_expected:.3f` for $|g|$, and {glue:text}`random_wide_square_size_slope_expected:.3f` and
-# {glue:text}`random_wide_square_ratio_slope_expected:.3f` for $g^2$: near one half, but not 0.56. Sampling explains the rest in two ways.
+# {glue:text}`random_wide_square_ratio_slope_expected:.3f` for $g^2$: near one half, but not 0.56. How far may an experiment with
+# {glue:text}`n_networks:d` networks a depth stray? The whole experiment is repeated to see; brackets give the range that holds 95 % of repeats.
 #
-# - **One channel, plain mean.** {glue:text}`random_abs_size_slope:.2f` [{glue:text}`random_abs_size_slope_low:.2f`,
-#   {glue:text}`random_abs_size_slope_high:.2f`]: a single experiment of 20 runs scatters enough to contain the paper's number. In the middle
-#   a depth's mean is worth {glue:text}`random_abs_effective_median:.1f` runs, and so few make the interval too short rather than too long.
-# - **One channel, runs scaled to weigh the same.** {glue:text}`random_abs_scaled_size_slope:.2f`
-#   [{glue:text}`random_abs_scaled_size_slope_low:.2f`, {glue:text}`random_abs_scaled_size_slope_high:.2f`], against an exact
-#   {glue:text}`random_abs_size_slope_expected:.2f` for the plain mean. The excess is real. A single one-channel network is a convolution of $n$ random
-#   kernels: a narrow wave packet that sits off the centre. With equal weight for every network these displacements, not the packets' widths, make
-#   the mean map wide; at the deepest stack of figure 1 they hold {glue:text}`random_displaced_deepest:.2f` of the variance of the plain mean at one
-#   channel, and {glue:text}`random_wide_displaced_deepest:.2f` at {glue:text}`channels:d` channels.
+# - **Wide networks do not get there.** Repeats with {glue:text}`channels:d` channels give {glue:text}`random_wide_abs_repeat_size_slope:.3f`
+#   [{glue:text}`random_wide_abs_repeat_size_slope_low:.2f`, {glue:text}`random_wide_abs_repeat_size_slope_high:.2f`] for $|g|$.
+# - **One channel, plain mean: they may.** {glue:text}`random_abs_repeat_size_slope:.2f` [{glue:text}`random_abs_repeat_size_slope_low:.2f`,
+#   {glue:text}`random_abs_repeat_size_slope_high:.2f`] contains 0.56, and nearly any other slope: in the median over depths the mean of
+#   {glue:text}`n_networks:d` runs is worth {glue:text}`random_abs_effective_median:.1f`.
+# - **One channel, runs scaled to weigh the same: they do.** {glue:text}`random_abs_scaled_repeat_size_slope:.2f`
+#   [{glue:text}`random_abs_scaled_repeat_size_slope_low:.2f`, {glue:text}`random_abs_scaled_repeat_size_slope_high:.2f`] and
+#   {glue:text}`random_abs_scaled_repeat_ratio_slope:.2f` [{glue:text}`random_abs_scaled_repeat_ratio_slope_low:.2f`,
+#   {glue:text}`random_abs_scaled_repeat_ratio_slope_high:.2f`].
 #
-# So 0.56 and −0.43 fit narrow networks, and fit them best if every run was normalised. The law, $\sqrt n$ and $1/\sqrt n$, holds either way to the
-# accuracy that the paper itself claims for it. In figure 2 {glue:text}`relu_wide_abs_dropped:d` ReLU runs of the wide networks
-# ({glue:text}`relu_abs_dropped:d` at one channel) had an all-zero gradient and were left out.
+# Why is a scaled mean wider? Let $T$ be a network's total power and $s$ its spread about the centre. The plain mean has the variance
+#
+# $$
+# \frac{\mathbb E[T s]}{\mathbb E[T]} = \mathbb E[s] + \frac{\operatorname{Cov}(T, s)}{\mathbb E[T]} ,
+# $$ (eq-ev-scaled)
+#
+# which is exactly the theory's, and the scaled one $\mathbb E[s]$. Measured at {glue:text}`deepest:d` layers, $\mathbb E[s]$ is
+# {glue:text}`random_compactness:.2f` [{glue:text}`random_compactness_low:.2f`, {glue:text}`random_compactness_high:.2f`] times the exact variance at one
+# channel and {glue:text}`random_wide_compactness:.2f` [{glue:text}`random_wide_compactness_low:.2f`, {glue:text}`random_wide_compactness_high:.2f`] times at
+# {glue:text}`channels:d`. So at one channel the covariance in {eq}`eq-ev-scaled` is negative: strong gradients are the compact ones, a plain mean sees
+# mostly them, and a mean over equals is wider, the more so the deeper the stack. The theory of the paper is about the plain mean.
+#
+# So the published pair fits narrow networks whose runs were normalised, and can occur by chance for narrow networks in a plain mean. The law, $\sqrt n$ and
+# $1/\sqrt n$, holds either way to the accuracy that the paper itself claims for it. In {numref}`fig-size-growth` {glue:text}`relu_wide_abs_dropped:d`
+# ReLU runs of the wide networks ({glue:text}`relu_abs_dropped:d` at one channel) had an all-zero gradient and were left out.
 
 # %% [markdown]
 # (sec-ev-structures)=

@@ -122,7 +122,7 @@ def backpropagate(
 ) -> Float[Tensor, "input network px px"]:
     """Return each network's input gradient for a gradient of 1 at its centre output unit.
 
-    luo eq. 12, one layer at a time. A linear network needs no forward pass.
+    The chain rule, one layer at a time. A linear network needs no forward pass.
 
     Args:
         networks: the block; its weights are moved to ``device``.

@@ -211,5 +211,5 @@ def _resampled_sizes(
     sizes = []
     for block in counts.split(64):
         means = block @ flat
-        sizes.append((means > threshold * means[:, middle, None]).sum(1).sqrt())
-    return torch.cat(sizes).double().numpy()
+        sizes.append((means > threshold * means[:, middle, None]).sum(1))
+    return np.sqrt(torch.cat(sizes).numpy())
