@@ -53,7 +53,7 @@ p = run.parameters
 #
 # and $n$ layers give $o = u * v * \dots * v$. In two dimensions the kernel of ones is the product of a
 # column and a row, so the map is the product of two such signals and one axis is enough
-# (a rank-one map: its second singular value is {glue:text}`separability_gap:.0e` of the first).
+# (a rank-one map: its second singular value is {glue:text}`separability_gap:.1g` of the first).
 # The discrete-time Fourier transform
 #
 # $$
@@ -105,7 +105,7 @@ run.report("sympy_agrees", algebra == o.tolist())
 poster = np.full(len(t), theory.invert_by_quadrature(spectrum, 0)[0])  # no exp(j omega t): the same for every t
 run.report("poster_inverse_error", abs(poster - o).max());
 
-# %% mystnb={"figure": {"name": "fig-inverse-transform", "caption": "Left: the spectrum of a stack of kernels of three ones narrows with depth, as its signal widens. Right: the inverse transform returns the exact coefficients of six layers (largest deviation {glue:text}`inverse_error:.0e`); without the factor $e^{j\\omega t}$, as the poster prints it, it returns the same number at every position."}, "image": {"alt": "Two panels. The spectrum narrows from depth 1 to 16. The inverse transform's points sit on the bars of the exact coefficients, while the poster's formula gives a flat row of crosses at one."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-inverse-transform", "caption": "Left: the spectrum of a stack of kernels of three ones narrows with depth, as its signal widens. Right: the inverse transform returns the exact coefficients of six layers (largest deviation {glue:text}`inverse_error:.1g`); without the factor $e^{j\\omega t}$, as the poster prints it, it returns the same number at every position."}, "image": {"alt": "Two panels. The spectrum narrows from depth 1 to 16. The inverse transform's points sit on the bars of the exact coefficients, while the poster's formula gives a flat row of crosses at one."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2)
 spectra = {n: abs(theory.predict_stack_transform(kernel, n, omega)) / kernel**n for n in (1, 4, 16)}
 plots.plot_inverse_transform(axes, spectra, o, inverse, poster);
@@ -150,9 +150,10 @@ run.report("separability_gap", singular[1] / singular[0]);
 # is the characteristic function of $S_n = X_1 + \dots + X_n$ (at $-\omega$) with independent $P(X_i = m) = w(m)$, so
 #
 # $$
-# o(t) = P(S_n = t), \qquad
-# \mathbb E[S_n] = n \sum_m m\, w(m), \qquad
-# \operatorname{Var}[S_n] = n \Big( \sum_m m^2 w(m) - \big(\textstyle\sum_m m\, w(m)\big)^2 \Big).
+# \begin{aligned}
+# o(t) &= P(S_n = t), \qquad \mathbb E[S_n] = n \sum_m m\, w(m), \\
+# \operatorname{Var}[S_n] &= n \Big( \sum_m m^2 w(m) - \big(\textstyle\sum_m m\, w(m)\big)^2 \Big).
+# \end{aligned}
 # $$ (eq-fb-moments)
 
 # %%
@@ -169,8 +170,10 @@ run.report("moment_error", max(abs(t @ chance - mean), abs((t - mean) ** 2 @ cha
 # For the uniform kernel, $w(m) = 1/k$, the standard deviation is
 #
 # $$
-# \sqrt{\operatorname{Var}[S_n]} = \sqrt{n}\, \sqrt{\sum_{m=0}^{k-1} \frac{m^2}{k} - \Big( \sum_{m=0}^{k-1} \frac mk \Big)^2}
-# = \sqrt{\frac{n (k^2-1)}{12}} .
+# \begin{aligned}
+# \sqrt{\operatorname{Var}[S_n]} &= \sqrt{n}\, \sqrt{\sum_m \frac{m^2}{k} - \Big( \sum_m \frac mk \Big)^2} \\
+# &= \sqrt{\frac{n (k^2-1)}{12}} .
+# \end{aligned}
 # $$ (eq-fb-radius)
 #
 # The paper calls this number, one standard deviation, the size of the effective receptive field. The theoretical
@@ -206,8 +209,10 @@ plots.plot_erf_radius(axes, depths, exact, radius);
 # lattice of spacing $h$ ({cite:t}`shevtsova2011` for the constant):
 #
 # $$
-# \Delta_n \le 0.4748\, \frac{\mathbb E |X - \mathbb E X|^3}{\sigma^3 \sqrt n}, \qquad
-# \sqrt n\, \Delta_n \to \frac{1}{\sqrt{2\pi}} \Big( \frac{|\gamma|}{6} + \frac{h}{2\sigma} \Big),
+# \begin{aligned}
+# \Delta_n &\le 0.4748\, \frac{\mathbb E |X - \mathbb E X|^3}{\sigma^3 \sqrt n}, \\
+# \sqrt n\, \Delta_n &\to \frac{1}{\sqrt{2\pi}} \Big( \frac{|\gamma|}{6} + \frac{h}{2\sigma} \Big),
+# \end{aligned}
 # $$ (eq-fb-berry-esseen)
 #
 # with $\sigma$ and $\gamma$ the standard deviation and skewness of one draw. A symmetric kernel keeps only the
@@ -245,7 +250,7 @@ run.report("corner_ratio", ratio[0])
 standard = {f"k = {k}, n = {n}": (theory.predict_uniform_distribution(n, k), theory.predict_radius(n, k)) for k, n in ((2, 4), (3, 4), (3, 40))}
 curves = {name: ((np.arange(len(q)) - (len(q) - 1) / 2) / s, q * s) for name, (q, s) in standard.items()}
 
-# %% mystnb={"figure": {"name": "fig-coefficients", "caption": "Left: coefficients in units of their standard deviation fall on one Gaussian already at few layers. Right: 40 layers of three taps. Within two standard deviations the ratio to the Gaussian is 1 to within {glue:text}`bulk_ratio_error:.1%`; at the edge of the theoretical field it is {glue:text}`corner_ratio:.0e`."}, "image": {"alt": "Left, rescaled coefficients of three stacks lie on the Gaussian curve. Right, in log scale, exact values follow the Gaussian near the centre and fall many orders of magnitude below it towards the edge."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-coefficients", "caption": "Left: coefficients in units of their standard deviation fall on one Gaussian already at few layers. Right: 40 layers of three taps. Within two standard deviations the ratio to the Gaussian is 1 to within {glue:text}`bulk_ratio_error:.1%`; at the edge of the theoretical field it is {glue:text}`corner_ratio:.1g`."}, "image": {"alt": "Left, rescaled coefficients of three stacks lie on the Gaussian curve. Right, in log scale, exact values follow the Gaussian near the centre and fall many orders of magnitude below it towards the edge."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2)
 plots.plot_coefficients(axes, curves, (tail, theory.gaussian_density(tail)));
 
@@ -318,8 +323,10 @@ run.report("backprop_mixed_error", theory.measure_adjoint_defect("correlation", 
 # The derivative of ReLU is the indicator of $x > 0$. An indicator is its own square, so for a symmetric $x$
 #
 # $$
-# \mathbb E[\sigma'^2] = \mathbb E[\sigma'] = P(x > 0) = \tfrac12, \qquad
-# \operatorname{Var}[\sigma'] = \tfrac12 - \tfrac14 = \tfrac14 .
+# \begin{aligned}
+# \mathbb E[\sigma'^2] &= \mathbb E[\sigma'] = P(x > 0) = \tfrac12, \\
+# \operatorname{Var}[\sigma'] &= \tfrac12 - \tfrac14 = \tfrac14 .
+# \end{aligned}
 # $$ (eq-fb-relu)
 #
 # The paper needs the first and equates it with the second. It also assumes that $\sigma'$ is independent of the
@@ -352,7 +359,7 @@ run.report("n_networks", p.n_networks)
 run.report("relu_paper_power", theory.predict_total_power(last, derivative_power=0.25));
 
 
-# %% mystnb={"figure": {"name": "fig-relu-factor", "caption": "Left: power of the input gradient of random ReLU networks (points, 95 % intervals, n = {glue:text}`n_networks:d` networks a depth): constant, as $\\mathbb E[\\sigma'^2] = 1/2$ predicts; the paper's factor would leave {glue:text}`relu_paper_power:.0e` of it at the right end. Right: its shape is that of the linear network (line); the width is {glue:text}`relu_width_ratio:.3f` of the predicted one."}, "image": {"alt": "Left, total gradient power of random ReLU networks stays at one at all depths while the paper's factor predicts a steep fall. Right, the measured profile of squared gradients follows the predicted bell."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-relu-factor", "caption": "Left: power of the input gradient of random ReLU networks (points, 95 % intervals, n = {glue:text}`n_networks:d` networks a depth): constant, as $\\mathbb E[\\sigma'^2] = 1/2$ predicts; the paper's factor would leave {glue:text}`relu_paper_power:.1g` of it at the right end. Right: its shape is that of the linear network (line); the width is {glue:text}`relu_width_ratio:.3f` of the predicted one."}, "image": {"alt": "Left, total gradient power of random ReLU networks stays at one at all depths while the paper's factor predicts a steep fall. Right, the measured profile of squared gradients follows the predicted bell."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2)
 plots.plot_relu_factor(axes, runs, [theory.predict_total_power(n, derivative_power=0.25) for n in runs], theory.predict_uniform_distribution(last, 3));
 
@@ -461,7 +468,7 @@ plots.plot_threshold(ax, at_two_sigma=math.exp(-2), threshold=theory.TWO_SIGMA_T
 #
 # 1. **Section 2.4**: $\mathbb E[\sigma'^2] = \operatorname{Var}[\sigma'] = 1/4$. The second moment is 1/2 (enumerated: {glue:text}`relu_factor_exact:.4f`), only the variance is 1/4.
 # 2. **Poster, inverse transform**: without $e^{j\omega t}$ it misses the coefficients by up to {glue:text}`poster_inverse_error:.0f`; its right side does not depend on $t$.
-# 3. **Equation 11, first expression**: in the text we hold the square root ends before the squared mean, which gives {glue:text}`radius_printed:.2f` px instead of
+# 3. **Equation 11, first expression**: in the text version we worked from the square root ends before the squared mean, which gives {glue:text}`radius_printed:.2f` px instead of
 #    {glue:text}`radius_right:.2f` px for one 3-tap layer. The result, $\sqrt{n(k^2-1)/12}$, is right.
 # 4. **Equation 12**: $\sigma'$ carries the index of layer $p$, but belongs to the pixels of layer $p-1$. In one-layer ReLU networks the
 #    right index gives the true gradient in {glue:text}`activation_right:.0%` of the draws, the printed one in {glue:text}`activation_printed:.0%`.
@@ -469,7 +476,7 @@ plots.plot_threshold(ax, at_two_sigma=math.exp(-2), threshold=theory.TWO_SIGMA_T
 # 6. **Section 2**: the gradient is set to zero "for all $i \ne 0$ and $j \ne 0$". It must be for all $(i,j) \ne (0,0)$; as printed, {glue:text}`unset_gradients:d` of 25 pixels of a $5 \times 5$ output are left open.
 # 7. **Introduction**: a layer adds $k-1$ pixels to the theoretical receptive field ({glue:text}`field_step:d` for 3 taps), not the kernel size.
 # 8. **Section 3.1**: the threshold of 4.55 % of the centre lies at {glue:text}`radius_at_threshold:.2f` standard deviations, not at 2.
-# 9. **Section 2.3**: equation 10 is said to need $w(m) > 0$; zero taps are fine (deviation {glue:text}`zero_tap_error:.0e`). Negative ones are not:
+# 9. **Section 2.3**: equation 10 is said to need $w(m) > 0$; zero taps are fine (deviation {glue:text}`zero_tap_error:.1g`). Negative ones are not:
 #    one repeated kernel $(-\frac14, \frac32, -\frac14)$ has sum 1 and "variance" {glue:text}`negative_variance:.2f` a layer, so no Gaussian belongs to it.
 #    With weights that differ from layer to layer only their squares matter, and signs are harmless.
 # 10. **Remark 1** asks for equal weights in all layers. Not needed; what is needed is that no layer dominates, and stride 2 in every layer breaks that.
@@ -495,7 +502,7 @@ run.report("negative_variance", theory.predict_moments([-0.25, 1.5, -0.25], 1)[1
 #
 # ## Summary
 #
-# - The influence of the input on a unit of a stack of ones is an extended binomial distribution, exactly; random weights give its square root of power the same shape.
+# - The influence of the input on a unit of a stack of ones is an extended binomial distribution, exactly; under random weights the mean square of the gradient has the same shape.
 # - The Gaussian is approached at $n^{-1/2}$ in distribution (fitted {glue:text}`kolmogorov_slope:.3f`), never in the corners, and only if no layer dominates.
 # - The radius grows as $k \sqrt n$ and occupies a share of the theoretical field that falls as $1/\sqrt n$.
 # - ReLU halves the gradient's power a layer and keeps its average shape exactly; the paper's 1/4 is wrong.
