@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from IPython.display import display, publish_display_data
@@ -245,8 +246,6 @@ def _footer(page: Page, project: paths.Project) -> str:
     import numpy
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    threads = "" if torch.cuda.is_available() else f" CPU, {torch.get_num_threads()} threads"
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = time.perf_counter() - page.started
     versions = ", ".join(
@@ -254,9 +253,25 @@ def _footer(page: Page, project: paths.Project) -> str:
     )
     return (
         f'<p class="run-footer">Profile {page.profile} · commit {_commit(project)} · '
-        f"{device}{threads} · {seconds:.1f} s · peak memory {megabytes:.0f} MB · "
+        f"{_device()} · {seconds:.1f} s · peak memory {megabytes:.0f} MB · "
         f"Python {platform.python_version()}, {versions}</p>"
     )
+
+
+def _device() -> str:
+    """Return what the notebook computed on: the GPU only if something was put there."""
+    import torch
+
+    if torch.cuda.is_initialized() and torch.cuda.max_memory_allocated() > 0:
+        return torch.cuda.get_device_name()
+    n_threads = torch.get_num_threads()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {n_threads} thread{'s' if n_threads > 1 else ''}"
 
 
 def _commit(project: paths.Project) -> str:
