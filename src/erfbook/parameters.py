@@ -113,11 +113,33 @@ class ErfPhotographs(Parameters):
     """The effective receptive field of a trained network on photographs, against its untrained copy."""
 
     notebook = "erf_photographs"
-    limits = {"smoke": "…", "laptop": "…", "paper": "…"}
+    limits = {
+        "smoke": "Two crops, one initialisation: it shows that everything runs; intervals over "
+        "crops are not to be trusted and say nothing about initialisations.",
+        "laptop": "One network and a handful of photographs: it says what this network does, with "
+        "intervals over crops and initialisations, not what training does in general.",
+        "paper": "One network and a handful of photographs, with more crops and initialisations: "
+        "it says what this network does, not what training does in general.",
+    }
     n_crops: int = param(
         "crops of the photographs averaged in a map",
-        unit="crops", low=1, high=10_000, smoke=4, laptop=32, paper=256,
+        unit="crops", low=2, high=10_000, smoke=2, laptop=12, paper=96,
     )  # fmt: skip
+    crop_px: int = param(
+        "side of a crop; photographs that are smaller are left out",
+        unit="px", low=224, high=427, smoke=384, laptop=384, paper=384,
+    )  # fmt: skip
+    n_seeds: int = param(
+        "copies of each untrained or shuffled kind",
+        unit="copies", low=1, high=100, smoke=1, laptop=3, paper=10,
+    )  # fmt: skip
+    n_bootstrap: int = param(
+        "resamples of crops and copies behind each interval",
+        unit="resamples", low=10, high=10_000, smoke=10, laptop=60, paper=400,
+    )  # fmt: skip
+    seed: int = param(
+        "seed of the places of the crops", low=0, high=2**31 - 1, smoke=0, laptop=0, paper=0
+    )
 
 
 NOTEBOOKS: dict[str, type[Parameters]] = {

@@ -69,7 +69,7 @@ def load_photographs() -> dict[str, Photograph]:
 def crop_photographs(
     photographs: Mapping[str, Photograph], n_crops: int, side: int, seed: int
 ) -> tuple[UInt8[torch.Tensor, "n_crops 3 side side"], tuple[str, ...]]:
-    """Return square crops at random places, the photographs taking turns.
+    """Return square crops at random places, the photographs that are large enough taking turns.
 
     Args:
         photographs: photographs by name.
@@ -81,16 +81,16 @@ def crop_photographs(
         The crops, and the name of the photograph each was cut from.
 
     Raises:
-        ValueError: a photograph is smaller than a crop.
+        ValueError: all photographs are smaller than a crop.
     """
     random = np.random.default_rng(seed)
-    names = [list(photographs)[i % len(photographs)] for i in range(n_crops)]
+    large = [name for name, p in photographs.items() if min(p.pixels.shape[:2]) >= side]
+    if not large:
+        raise ValueError(f"side must be at most the photographs', and none has {side} px")
+    names = [large[i % len(large)] for i in range(n_crops)]
     crops = []
     for name in names:
         pixels = photographs[name].pixels
-        if min(pixels.shape[:2]) < side:
-            size = f"{pixels.shape[0]} x {pixels.shape[1]} px"
-            raise ValueError(f"side must be at most the photographs', and {name!r} has {size}")
         top, left = (int(random.integers(0, n - side + 1)) for n in pixels.shape[:2])
         crops.append(pixels[top : top + side, left : left + side])
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous(), tuple(names)

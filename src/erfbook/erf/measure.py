@@ -162,7 +162,9 @@ def _as_map(plan, values, statistic, channel, n_inputs, n_zero) -> Map:
 
 def _input_gradient(model, batch, plan, channel) -> torch.Tensor:
     device, dtype = _placement(model)
-    leaf = batch.to(device=device, dtype=dtype, copy=True).requires_grad_()
+    # Channels last: convolutions on a CPU, depthwise ones above all, are many times faster so.
+    leaf = batch.to(device, dtype).contiguous(memory_format=torch.channels_last)
+    leaf = leaf.detach().requires_grad_()
     with torch.enable_grad():
         output = _run_to(model, leaf.clone(), plan)  # a copy: the model may write into its input
         if channel is not None and not 0 <= channel < output.shape[1]:

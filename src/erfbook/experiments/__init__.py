@@ -1,6 +1,7 @@
 """The papers' experiments, one function each: the only place where the parts meet."""
 
 from erfbook.experiments.growth import PAPER_SLOPES, find_consistent_depths
+from erfbook.experiments.photographs import classify, name_photographs, study_photographs
 from erfbook.experiments.summaries import (
     name_dead,
     name_growth,
@@ -23,6 +24,7 @@ from erfbook.experiments.verification import (
 
 __all__ = [
     "PAPER_SLOPES",
+    "classify",
     "find_consistent_depths",
     "measure_compactness",
     "measure_dead",
@@ -33,10 +35,12 @@ __all__ = [
     "name_dead",
     "name_growth",
     "name_panel",
+    "name_photographs",
     "name_shapes",
     "name_structures",
     "predict_placements",
     "predict_squareness",
     "repeat_size_growth",
+    "study_photographs",
     "tabulate_panels",
 ]

@@ -20,6 +20,12 @@ from erfbook.plots.fields import (
     plot_structure_profiles,
     plot_structures,
 )
+from erfbook.plots.photographs import (
+    plot_photograph_maps,
+    plot_photograph_profiles,
+    plot_photograph_ratios,
+    plot_photograph_sizes,
+)
 from erfbook.plots.style import (
     COLORS,
     HEATMAP,
@@ -44,6 +50,10 @@ __all__ = [
     "plot_gaussian_limit",
     "plot_inverse_transform",
     "plot_nonlinearities",
+    "plot_photograph_maps",
+    "plot_photograph_profiles",
+    "plot_photograph_ratios",
+    "plot_photograph_sizes",
     "plot_placements",
     "plot_profiles",
     "plot_relu_factor",
