@@ -206,6 +206,10 @@ def plot_architectures(
     last.set(xlabel="distance (px)", ylabel="E|g|", title="From the centre outwards")
     last.set_xlim(0, 0.75 * side)
     last.set_box_aspect(1)
+    last.yaxis.tick_right()  # so that the panel lines up with the maps above and beside it
+    last.yaxis.set_label_position("right")
+    last.spines["right"].set_visible(True)
+    last.spines["left"].set_visible(False)
     last.legend(fontsize=8, handlelength=1, loc="upper right")
     return axes
 
