@@ -69,20 +69,20 @@ def test_expected_r_squared_is_what_normal_gradients_reach(statistic, keep):
 
 
 @pytest.mark.parametrize(
-    "inside, expected",
+    "radius, expected",
     [
-        (lambda x, y: x**2 + y**2 < 30**2, math.pi / 4),
-        (lambda x, y: np.maximum(abs(x), abs(y)) < 30, 1.0),
-        (lambda x, y: abs(x) + abs(y) < 30, 0.5),
-        (lambda x, y: (x / 2) ** 2 + y**2 < 19**2, math.pi / 4),
+        (lambda x, y: np.hypot(x, y), math.pi / 4),
+        (lambda x, y: np.maximum(abs(x), abs(y)), 1.0),
+        (lambda x, y: abs(x) + abs(y), 0.5),
+        (lambda x, y: np.hypot(x / 2, y), math.pi / 4),
     ],
     ids=["disc", "square", "diamond", "ellipse"],
 )
-def test_squareness_of_known_sets(inside, expected):
-    x = np.arange(-40, 41)
-    # A border on a grid is uncertain by half a pixel, at a half-width of 19 px or more: 1 in 38.
-    found = panels.measure_squareness(inside(x, x[:, None]).astype(float), 0.5)
-    assert found == pytest.approx(expected, rel=1 / 38)
+def test_squareness_of_known_sets(radius, expected):
+    x = np.arange(-40, 41) / 19.3
+    found = panels.measure_squareness(np.exp(-radius(x, x[:, None])), math.exp(-1))
+    # After interpolation the border is uncertain by 1/16 px per side, at 19.3 px or more.
+    assert found == pytest.approx(expected, rel=0.01)
 
 
 def test_uniform_panels_are_their_prediction():
@@ -196,14 +196,29 @@ def test_dead_fraction_counts_zero_gradients(monkeypatch):
 
 def test_names_of_growth_put_the_paper_among_the_repeats():
     curves = {"random_abs": growth.measure_growth(Network(""), (4, 8, 16), 8, n_bootstrap=50)[0]}
-    repeats = growth.RepeatedSlopes("", np.array([0.54, 0.56]), np.array([-0.43, -0.45]))
+    rng = np.random.default_rng(7)
+    slopes = rng.normal(0.52, 0.02, 400), rng.normal(-0.45, 0.02, 400)
+    repeats = growth.RepeatedSlopes("", *slopes)
     named = experiments.name_growth(curves, {"random": {"abs": repeats}})
-    sd = 0.02 / math.sqrt(2)
-    assert named["random_abs_size_slope_paper_z"]["value"] == pytest.approx(0.01 / sd, rel=1e-6)
-    assert named["random_abs_ratio_slope_paper_z"]["value"] == pytest.approx(0.01 / sd, rel=1e-6)
+    # From 400 repeats the standard deviation is known to 1 / sqrt(800) = 4 %, the mean to 0.05 sd.
+    assert named["random_abs_size_slope_paper_z"]["value"] == pytest.approx(2, abs=0.3)
+    assert named["random_abs_ratio_slope_paper_z"]["value"] == pytest.approx(1, abs=0.3)
     slope = curves["random_abs"].size_slope
     z = (slope.value - curves["random_abs"].predicted.size_slope) / slope.standard_error
     assert named["random_abs_size_slope_z"]["value"] == pytest.approx(z)
+
+
+def test_a_further_repeat_falls_into_the_spread_of_few():
+    rng = np.random.default_rng(8)
+    inside, scores = [], []
+    for slopes in rng.normal(0.5, 0.02, (4000, 5)):
+        repeats = growth.RepeatedSlopes("", slopes[:4], slopes[:4])
+        spread = repeats.spread("size")
+        inside.append(spread.low <= slopes[4] <= spread.high)
+        scores.append(repeats.z_score("size", slopes[4]))
+    # 95 % of 4000 within 4 binomial standard errors; the scores are standard normal.
+    assert np.mean(inside) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 4000))
+    assert np.std(scores) == pytest.approx(1, abs=4 / math.sqrt(8000))
 
 
 def test_slopes_are_drawn_where_they_were_measured():

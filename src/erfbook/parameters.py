@@ -77,7 +77,7 @@ class ErfVerification(Parameters):
         paper=tuple(range(10, 101, 10)),
     )  # fmt: skip
     n_repeats: int = param(
-        "repeats of figure 2 with one-channel networks; wide ones get a fifth as many",
+        "repeats of figure 2 with one-channel networks; wide ones get a quarter as many",
         unit="repeats", low=2, high=1000, smoke=4, laptop=20, paper=80,
     )  # fmt: skip
     channels: int = param(
@@ -110,7 +110,7 @@ class ErfVerification(Parameters):
 
 
 class ErfPhotographs(Parameters):
-    """The effective receptive field of a trained network on photographs, against its untrained copy."""
+    """The field of a trained network on photographs, against copies that never learnt."""
 
     notebook = "erf_photographs"
     limits = {

@@ -5,6 +5,7 @@ from erfbook.experiments.photographs import classify, name_photographs, study_ph
 from erfbook.experiments.summaries import (
     name_dead,
     name_growth,
+    name_nonlinearities,
     name_panel,
     name_shapes,
     name_structures,
@@ -34,6 +35,7 @@ __all__ = [
     "measure_structures",
     "name_dead",
     "name_growth",
+    "name_nonlinearities",
     "name_panel",
     "name_photographs",
     "name_shapes",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy import stats
 
 from erfbook import erf, theory
 from erfbook.experiments.estimates import Estimate, resample_counts, seed_for
@@ -113,10 +114,28 @@ class RepeatedSlopes:
     ratio: Float[np.ndarray, " repeat"]
 
     def spread(self, which: str) -> Estimate:
-        """Return the mean slope (``size`` or ``ratio``) and where 95 % of single repeats fall."""
+        """Return the mean slope (``size`` or ``ratio``) and where a further repeat falls to 95 %.
+
+        Student's t allows for the standard deviation being estimated from few repeats.
+        """
         slopes = getattr(self, which)
-        mean, reach = float(slopes.mean()), 1.96 * float(slopes.std(ddof=1))
+        reach = stats.t.ppf(0.975, len(slopes) - 1) * self._error(slopes)
+        mean = float(slopes.mean())
         return Estimate(mean, mean - reach, mean + reach, len(slopes))
+
+    def z_score(self, which: str, published: float) -> float:
+        """Return how far a published slope is from a further repeat, as a normal deviate.
+
+        It is 1.96 where the published slope lies on the upper end of :meth:`spread`.
+        """
+        slopes = getattr(self, which)
+        t = (published - slopes.mean()) / self._error(slopes)
+        tail = stats.t.sf(abs(t), len(slopes) - 1)
+        return float(np.sign(t) * stats.norm.isf(tail))
+
+    @staticmethod
+    def _error(slopes: np.ndarray) -> float:
+        return float(slopes.std(ddof=1) * np.sqrt(1 + 1 / len(slopes)))
 
 
 def repeat_growth(

@@ -21,7 +21,7 @@ def name_panel(name: str, panel: Panel) -> Results:
     """Name how Gaussian and how large one panel is.
 
     ``_unexplained`` is what the best Gaussian leaves unexplained, in units of what noise and finite
-    depth must leave; ``_kurtosis_z`` and ``_variance_z`` are standard errors off the prediction.
+    depth must leave; ``_kurtosis_z`` is in standard errors off the prediction.
     """
     n = panel.n_kept
     results = {
@@ -37,11 +37,8 @@ def name_panel(name: str, panel: Panel) -> Results:
         f"{name}_effective": {"value": panel.n_effective, "unit": "runs"},
     }
     if panel.kurtosis.low < panel.kurtosis.high:
-        z_scores = {
-            "kurtosis_z": panel.kurtosis.z_score(panel.predicted_kurtosis),
-            "variance_z": panel.variance.z_score(panel.predicted_variance),
-        }
-        results |= {f"{name}_{key}": {"value": z, "n": n} for key, z in z_scores.items()}
+        z = panel.kurtosis.z_score(panel.predicted_kurtosis)
+        results[f"{name}_kurtosis_z"] = {"value": z, "n": n}
     return results
 
 
@@ -62,6 +59,19 @@ def name_shapes(panels_by_kind: dict[str, list[Panel]]) -> Results:
         results[f"{kind}_runs_total"] = {"value": sum(p.n_dropped + p.n_kept for p in panels)}
         results[f"{kind}_kurtosis_shallowest"] = panels[0].kurtosis.as_result()
         results[f"{kind}_kurtosis_deepest"] = panels[-1].kurtosis.as_result()
+    pairs = list(zip(panels_by_kind["random_wide"], panels_by_kind["relu_wide"], strict=True))
+    loss = sum(linear.r_squared - relu.r_squared for linear, relu in pairs) / len(pairs)
+    results["relu_wide_r2_loss"] = {"value": loss, "n": len(pairs)}
+    return results
+
+
+def name_nonlinearities(panels: dict[str, Panel], shapes: dict[str, list[Panel]]) -> Results:
+    """Name the nonlinearity figure, and what its runs gain over the best ReLU panel of figure 1."""
+    best = max(panel.r_squared for panel in shapes["relu_wide"])
+    results: Results = {}
+    for kind, panel in panels.items():
+        results |= name_panel(f"nonlinear_{kind}", panel)
+        results[f"nonlinear_{kind}_gain"] = {"value": panel.r_squared - best, "n": panel.n_kept}
     return results
 
 
@@ -70,8 +80,8 @@ def name_growth(
 ) -> Results:
     """Name figure 2: both slopes of every curve, and where the published ones lie among repeats.
 
-    ``_z`` is a measured slope minus its exact value in standard errors. ``_paper_z`` is the
-    published slope minus the mean over repeats, in standard deviations of one repeat.
+    ``_z`` is a measured slope minus its exact value in standard errors. ``_paper_z`` is
+    how far the published slope lies from what a further repeat would give, as a normal deviate.
     """
     results: Results = {}
     for kind, repeated in repeats.items():
@@ -79,8 +89,10 @@ def name_growth(
             for which, published in PAPER_SLOPES.items():
                 name, spread = f"{kind}_{key}_repeat_{which}_slope", slopes.spread(which)
                 results[name] = spread.as_result()
-                z = -spread.z_score(published)
+                z = slopes.z_score(which, published)
                 results[f"{kind}_{key}_{which}_slope_paper_z"] = {"value": z, "n": spread.n}
+                sd = float(getattr(slopes, which).std(ddof=1))
+                results[f"{kind}_{key}_{which}_slope_sd"] = {"value": sd, "n": spread.n}
     for name, curve in curves.items():
         for which in PAPER_SLOPES:
             slope: Estimate = getattr(curve, f"{which}_slope")
@@ -109,19 +121,35 @@ def name_dead(fractions: dict[tuple[int, int], Estimate]) -> Results:
 
 
 def name_structures(
-    panels: dict[str, Panel], placements: PlacementSizes, squareness: Squareness
+    panels: dict[str, Panel],
+    power_panels: dict[str, Panel],
+    placements: PlacementSizes,
+    squareness: Squareness,
 ) -> Results:
-    """Name what structures do: sizes against the baseline, all placements, shape as numbers."""
+    """Name what structures do: sizes against the baseline, all placements, shape as numbers.
+
+    Args:
+        panels: means of |g|.
+        power_panels: means of g^2, for the variances, which theory knows exactly.
+    """
     results: Results = {}
-    baseline = panels["baseline"]
+    baseline, power_baseline = panels["baseline"], power_panels["baseline"]
     for name, panel in panels.items():
         results |= name_panel(name, panel)
-        if panel is not baseline:
-            expected = panel.predicted_size / baseline.predicted_size
-            results[f"{name}_size_ratio"] = ratio_of(panel, baseline, "size").as_result()
-            results[f"{name}_size_ratio_expected"] = {"value": expected}
-            results[f"{name}_variance_ratio"] = ratio_of(panel, baseline, "variance").as_result()
         results[f"{name}_squareness"] = {"value": squareness.values[name]}
+        power = power_panels[name]
+        z = power.variance.z_score(power.predicted_variance)
+        results[f"{name}_power_variance_z"] = {"value": z, "n": power.n_kept}
+        if panel is baseline:
+            continue
+        sizes = ratio_of(panel, baseline, "size")
+        results[f"{name}_size_ratio"] = sizes.as_result()
+        exact = panel.predicted_size / baseline.predicted_size
+        results[f"{name}_size_ratio_expected"] = {"value": exact}
+        variances = ratio_of(power, power_baseline, "variance")
+        results[f"{name}_variance_ratio"] = variances.as_result()
+        exact = power.predicted_variance / power_baseline.predicted_variance
+        results[f"{name}_variance_ratio_expected"] = {"value": exact}
     lowest, highest = placements.sizes.min(), placements.sizes.max()
     results["placements_n"] = {"value": len(placements.sizes)}
     results["placements_smallest"] = {"value": lowest / placements.baseline}

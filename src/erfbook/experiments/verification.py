@@ -114,14 +114,14 @@ def repeat_size_growth(
 
     Args:
         depths, n_networks, channels: as in :func:`measure_size_growth`.
-        n_repeats: experiments with one channel; with ``channels`` a fifth as many, at least 2,
+        n_repeats: experiments with one channel; with ``channels`` a quarter as many, at least 2,
             because they take that much longer.
         options: of :func:`erfbook.experiments.growth.repeat_growth`.
 
     Returns:
         Slopes by kind, then by statistic and weighting.
     """
-    known, wide = paper_networks(channels), max(2, n_repeats // 5)
+    known, wide = paper_networks(channels), max(2, n_repeats // 4)
     counts = {"random": (n_repeats, (False, True)), "random_wide": (wide, (False,))}
     return {
         kind: repeat_growth(known[kind], depths, n_networks, n, weightings=weightings, **options)
@@ -244,11 +244,12 @@ class Squareness:
     values: dict[str, float]
 
 
-def predict_squareness(level: float = 0.5) -> Squareness:
+def predict_squareness(level: float = erf.TWO_SIGMA) -> Squareness:
     """Say in a number how rectangular dilation makes the effective receptive field.
 
     Args:
-        level: of the set, as a share of the peak; half by default, chosen by us.
+        level: of the set, as a share of the peak; by default the one that delimits the paper's
+            effective receptive field.
     """
     maps = {
         name: np.sqrt(theory.predict_gradient_power(layers))
