@@ -65,7 +65,7 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def book(browser) -> Path:
+def book() -> Path:
     """Return the pages of the smoke book: those in ERFBOOK_HTML, or freshly built ones."""
     if given := os.environ.get("ERFBOOK_HTML"):
         return Path(given)
