@@ -234,3 +234,13 @@ def test_slopes_are_drawn_where_they_were_measured():
     assert drawn == [c.size_slope.value for c in curves.values()]
     lines = {line.get_label(): line for line in axes[1].lines}
     assert list(lines["paper, −0.43"].get_xdata()) == [-0.43, -0.43]
+
+
+def test_a_dead_centre_gives_no_size_and_no_error():
+    runs = np.zeros((3, 5, 5))
+    runs[:, 1, 1] = 1.0
+    assert math.isnan(panels.size_if_any(runs.mean(0), 0.1))
+    runs[0, 2, 2] = 1.0  # resamples without the first run have no size
+    found = estimates.bootstrap(runs, lambda m: panels.size_if_any(m, 0.1), n_resamples=50, seed=0)
+    assert found.value == found.low == found.high == math.sqrt(2)
+    assert np.isnan(growth._resampled_sizes(runs, 0.1, 50, seed=0)).any()

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from erfbook.theory import Layer, receptive_field_size
 
-# Each activation with its derivative, both as functions of what goes in.
+# Each activation, in place, with its derivative; both take what goes in.
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "relu": (torch.relu, lambda x: (x > 0).to(x.dtype)),
-    "tanh": (torch.tanh, lambda x: 1 - torch.tanh(x) ** 2),
-    "sigmoid": (torch.sigmoid, lambda x: torch.sigmoid(x) * torch.sigmoid(-x)),
+    "relu": (torch.relu_, lambda x: x > 0),
+    "tanh": (torch.tanh_, lambda x: 1 - torch.tanh(x) ** 2),
+    "sigmoid": (torch.sigmoid_, lambda x: torch.sigmoid(x) * torch.sigmoid(-x)),
 }
 
 
@@ -139,14 +139,8 @@ def backpropagate(
     gradient = torch.ones(len(inputs), networks.n_networks, 1, 1, 1).to(inputs.to(device))
     for step in reversed(steps):
         if networks.order == "after" and step.slope is not None:
-            gradient = gradient * step.slope
-        through = F.conv_transpose2d(
-            gradient.flatten(1, 2),
-            step.kernel.flatten(0, 1),
-            stride=step.layer.stride,
-            dilation=step.layer.dilation,
-            groups=networks.n_networks,
-        ).unflatten(1, (networks.n_networks, -1))
+            gradient *= step.slope
+        through = _convolve_back(gradient, step.kernel, step.layer)
         if step.mask is not None:
             through *= step.mask
         if networks.order == "before" and step.slope is not None:
@@ -184,7 +178,8 @@ def _forward(networks: Networks, x: Tensor, generator: torch.Generator) -> list[
             steps.append(_Step(layer, kernel, mask, None))
             continue
         slope = slope_of(x) if networks.order == "before" else None
-        y = _convolve(activate(x) if slope is not None else x, kernel, mask, layer)
+        z = x if slope is None else activate(x.clone())
+        y = _convolve(z if mask is None else z * mask, kernel, layer)
         if layer.residual:
             margin = (layer.reach - 1) // 2
             y = y + (x[..., margin:-margin, margin:-margin] if margin else x)[:, :, : y.shape[2]]
@@ -195,16 +190,16 @@ def _forward(networks: Networks, x: Tensor, generator: torch.Generator) -> list[
     return steps
 
 
-def _convolve(x: Tensor, kernel: Tensor, mask: Tensor | None, layer: Layer) -> Tensor:
-    n_networks = kernel.shape[0]
-    y = F.conv2d(
-        (x if mask is None else x * mask).flatten(1, 2),
-        kernel.flatten(0, 1),
-        stride=layer.stride,
-        dilation=layer.dilation,
-        groups=n_networks,
-    )
-    return y.unflatten(1, (n_networks, -1))
+def _convolve(x: Tensor, kernel: Tensor, layer: Layer) -> Tensor:
+    options = {"stride": layer.stride, "dilation": layer.dilation, "groups": len(kernel)}
+    y = F.conv2d(x.flatten(1, 2), kernel.flatten(0, 1), **options)
+    return y.unflatten(1, (len(kernel), -1))
+
+
+def _convolve_back(gradient: Tensor, kernel: Tensor, layer: Layer) -> Tensor:
+    options = {"stride": layer.stride, "dilation": layer.dilation, "groups": len(kernel)}
+    below = F.conv_transpose2d(gradient.flatten(1, 2), kernel.flatten(0, 1), **options)
+    return below.unflatten(1, (len(kernel), -1))
 
 
 def _dropout_mask(shape: tuple[int, ...], keep: float, generator: torch.Generator) -> Tensor:

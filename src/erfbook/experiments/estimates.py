@@ -51,7 +51,8 @@ def bootstrap(
 ) -> Estimate:
     """Return a statistic of the mean over runs with its percentile bootstrap interval.
 
-    Runs are resampled with replacement, ``n_resamples`` times.
+    Runs are resampled with replacement, ``n_resamples`` times; resamples that give NaN, of which a
+    statistic makes use where it does not exist, are left out.
 
     >>> draws = np.random.default_rng(0).normal(size=400)
     >>> e = bootstrap(draws, float, n_resamples=500, seed=1)
@@ -63,7 +64,7 @@ def bootstrap(
         return Estimate(value, value, value, 1)
     counts = resample_counts(len(samples), n_resamples, seed)
     means = np.tensordot(counts / len(samples), samples, axes=(1, 0))
-    low, high = np.percentile([float(statistic(mean)) for mean in means], (2.5, 97.5))
+    low, high = np.nanpercentile([float(statistic(mean)) for mean in means], (2.5, 97.5))
     return Estimate(value, float(low), float(high), len(samples))
 
 

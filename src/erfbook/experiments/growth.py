@@ -12,7 +12,7 @@ from scipy import stats
 
 from erfbook import erf, theory
 from erfbook.experiments.estimates import Estimate, resample_counts, seed_for
-from erfbook.experiments.panels import Network, alive_runs, draw_maps
+from erfbook.experiments.panels import Network, alive_runs, draw_maps, size_if_any
 
 STATISTICS = ("abs", "square")
 PAPER_SLOPES = {"size": 0.56, "ratio": -0.43}
@@ -94,7 +94,7 @@ def measure_growth(
             resampled = _resampled_sizes(
                 runs, threshold, n_bootstrap, seed_for(seed, "growth", depth)
             )
-            size = erf.size(runs.mean(0), threshold)
+            size = size_if_any(runs.mean(0), threshold)
             found[statistic, equal].append((size, resampled, effective))
     options = {"network": network, "depths": np.asarray(depths), "n_dropped": np.asarray(dropped)}
     return [_curve(found[key], *key, threshold, n_networks, **options) for key in names]
@@ -195,7 +195,7 @@ def _curve(rows, statistic, equal, threshold, n_networks, *, network, depths, n_
     sizes = np.array([row[0] for row in rows])
     resampled = np.array([row[1] for row in rows])
     fields = 2 * depths + 1
-    low, high = np.percentile(resampled, (2.5, 97.5), axis=1)
+    low, high = np.nanpercentile(resampled, (2.5, 97.5), axis=1)
     # |g| of equal weights has the shape that the mean of g^2 has under random ones.
     shape_of = "square" if network.weights == "ones" else statistic
     return GrowthCurve(
@@ -216,7 +216,7 @@ def _curve(rows, statistic, equal, threshold, n_networks, *, network, depths, n_
 
 def _slope(depths, values, resampled, n: int) -> Estimate:
     slopes = [theory.fit_log_slope(depths, column) for column in resampled.T]
-    low, high = np.percentile(slopes, (2.5, 97.5))
+    low, high = np.nanpercentile(slopes, (2.5, 97.5))
     return Estimate(theory.fit_log_slope(depths, values), float(low), float(high), n)
 
 
@@ -230,5 +230,7 @@ def _resampled_sizes(
     sizes = []
     for block in counts.split(64):
         means = block @ flat
-        sizes.append((means > threshold * means[:, middle, None]).sum(1))
+        centre = means[:, middle, None]
+        count = (means > threshold * centre).sum(1).double()
+        sizes.append(torch.where(centre[:, 0] > 0, count, torch.nan))
     return np.sqrt(torch.cat(sizes).numpy())

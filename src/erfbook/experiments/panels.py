@@ -155,7 +155,7 @@ def measure_panel(
         n_dropped=mean.n_dropped,
         n_effective=float(totals.sum() ** 2 / (totals**2).sum()),
         displaced=_displaced_share(runs),
-        size=bootstrap(runs, lambda m: erf.size(m, threshold), **options),
+        size=bootstrap(runs, lambda m: size_if_any(m, threshold), **options),
         kurtosis=bootstrap(profiles, lambda p: profile_moments(p)[1], **options),
         variance=bootstrap(profiles, lambda p: profile_moments(p)[0], **options),
         r_squared=erf.fit_gaussian(mean.values).r_squared,
@@ -243,6 +243,15 @@ def expect_r_squared(
     spread = np.sum((predicted - predicted.mean()) ** 2)
     misfit = (1 - erf.fit_gaussian(predicted).r_squared) * spread
     return float(1 - (misfit + noise) / (spread + noise))
+
+
+def size_if_any(values: Float[np.ndarray, "px px"], threshold: float) -> float:
+    """Return luo's size, or NaN where the centre, its yardstick, is zero in every run averaged.
+
+    ReLU and dropout can make it so when few runs are averaged.
+    """
+    middle = values[tuple(n // 2 for n in values.shape)]
+    return erf.size(values, threshold) if middle > 0 else math.nan
 
 
 def profile_moments(profile: Float[np.ndarray, " px"]) -> tuple[float, float]:
