@@ -22,8 +22,8 @@
 # unsaid, the networks' width and how runs are averaged, decides whether its slopes are met and its panels look Gaussian.
 #
 # This chapter repeats section 3.1 of {cite:t}`luo2016` at its own sizes and measures what section 2.5 only states.
-# It decides the claims `luo.fig1.*`, `luo.fig-nonlinearity.*`, `luo.fig2.*`, `luo.fig-structures.*` and `luo.s25.*` of the scoreboard.
-# Points are measurements, grey lines are exact predictions, and vermilion is what the paper reports.
+# It decides the claims `luo.fig1.*`, `luo.fig-nonlinearity.*`, `luo.fig2.*`, `luo.fig-structures.*` and `luo.s2.5.*-measured` of the scoreboard.
+# Markers are measurements, plain lines are predictions, and the dashed line is what the paper reports.
 
 # %% tags=["parameters"]
 profile = "laptop"  # smoke, laptop or paper
@@ -78,7 +78,8 @@ run.report("n_networks", p.n_networks);
 # depths and three kinds of network, each the mean of 20 runs. The random kinds are shown here at both widths.
 
 # %%
-shapes = experiments.measure_shapes(p.depths, p.n_networks, channels=p.channels, **options)
+options |= {"channels": p.channels}
+shapes = experiments.measure_shapes(p.depths, p.n_networks, **options)
 for name, result in experiments.name_shapes(shapes).items():
     run.report(name, **result)
 
@@ -90,9 +91,12 @@ plots.plot_shapes(axes, shapes);
 # How Gaussian is Gaussian? Two numbers say it for every panel: $R^2$, the share of the map's variance over pixels that the best
 # Gaussian explains, and the excess kurtosis per axis, 0 for a Gaussian. Neither can be perfect. A stack of $n$ layers
 # has an excess kurtosis of order $-1/n$, and the mean of 20 runs keeps their noise: for normal gradients the variance of $|g|$ is
-# $\pi/2-1$ times its squared mean in every pixel. The column *expected R²* adds up these two, so it is what a perfect theory would reach.
+# $\pi/2-1$ times its squared mean in every pixel. The expected $R^2$ adds up these two, so it is what a perfect theory would reach.
 
 # %% tags=["hide-input"]
+scaled = experiments.measure_shapes(p.depths, p.n_networks, kinds=["random"], equal=True, **options)
+worst = max(panel.unexplained for panel in scaled["random"])
+run.report("random_scaled_unexplained_largest", worst)
 experiments.tabulate_panels(panel for panels in shapes.values() for panel in panels)
 
 # %% [markdown]
@@ -110,9 +114,10 @@ experiments.tabulate_panels(panel for panels in shapes.values() for panel in pan
 #   their number allows ({glue:text}`relu_wide_unexplained_largest:.1f` times the expected remainder at most), and the paper's words
 #   "a bit less Gaussian" fit: fewer runs are alive, so more noise stays. One channel gives up to {glue:text}`relu_unexplained_largest:.1f` times.
 #
-# The paper's smooth random panels therefore speak for wide layers or for runs that were scaled before the mean.
+# If every one-channel run is first scaled to the same total, the factor falls to {glue:text}`random_scaled_unexplained_largest:.1f` at most. The
+# paper's smooth random panels therefore speak for wide layers or for runs that were scaled before the mean.
 
-# %% mystnb={"figure": {"name": "fig-profiles", "caption": "The maps of {numref}`fig-shapes` summed along one axis, with 95 % bootstrap intervals over networks. Grey lines are predictions without any free parameter: the same theory that gives equal weights exactly gives wide random networks within their intervals, with and without ReLU."}, "image": {"alt": "Three panels of bell-shaped profiles at four depths; measured points lie on the grey predicted lines."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-profiles", "caption": "The maps of {numref}`fig-shapes` summed along one axis, with 95 % bootstrap intervals over networks. Plain lines are predictions without any free parameter: the same theory that gives equal weights exactly gives wide random networks within their intervals, with and without ReLU."}, "image": {"alt": "Three panels of bell-shaped profiles at four depths; measured points lie on the predicted lines."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 3, height=2.9, sharey=False)
 plots.plot_profiles(axes, {kind: shapes[kind] for kind in ("uniform", "random_wide", "relu_wide")});
 
@@ -147,7 +152,7 @@ plots.plot_all_zero(ax, dead);
 # random weights and random inputs at 20 layers and finds the shapes "a lot more Gaussian-like".
 
 # %%
-nonlinear = experiments.measure_nonlinearities(p.n_runs, channels=p.channels, **options)
+nonlinear = experiments.measure_nonlinearities(p.n_runs, **options)
 for name, result in experiments.name_nonlinearities(nonlinear, shapes).items():
     run.report(name, **result)
 
@@ -166,7 +171,7 @@ plots.plot_nonlinearities(axes, nonlinear);
 # (sec-ev-growth)=
 # ## Growth and shrinkage with depth
 #
-# **The exact slope of log size against log depth is one half within 0.02, and the published 0.56 needs narrow networks.** The paper calls a pixel effective if it exceeds {glue:text}`threshold:.4f` of the centre, and takes the
+# **The exact slope of log size against log depth is close to one half; the published 0.56 needs narrow networks.** The paper calls a pixel effective if it exceeds {glue:text}`threshold:.4f` of the centre, and takes the
 # square root of the number of such pixels as size. It fits 0.56 to the size and −0.43 to the ratio.
 #
 # The two slopes are not independent. The ratio is the size over the field $2n+1$, so
@@ -179,26 +184,25 @@ plots.plot_nonlinearities(axes, nonlinear);
 
 # %%
 consistent = experiments.find_consistent_depths(range(1, 21), range(20, 301, 5))
-run.report("depths_consistent", len(consistent))
-run.report("depths_last_least", min(last for first, last, *_ in consistent if first <= 5))
+least = min(last for first, last, *_ in consistent if first <= 5)
+run.report("depths_last_least", least)
 run.report("depths_figure1_difference", theory.receptive_field_slope([5, 10, 20, 40]))
 run.report("depths_difference", theory.receptive_field_slope(p.growth_depths))
 run.report("threshold", p.threshold)
 run.report("n_repeats", p.n_repeats)
-growth = experiments.measure_size_growth(
-    p.growth_depths, p.n_networks, channels=p.channels, **options
-)
-repeats = experiments.repeat_size_growth(
-    p.growth_depths, p.n_networks, p.n_repeats, channels=p.channels, threshold=p.threshold, seed=p.seed
-)
+
+# %%
+growth = experiments.measure_size_growth(p.growth_depths, p.n_networks, **options)
+fewer = {key: options[key] for key in ("channels", "threshold", "seed")}
+repeats = experiments.repeat_size_growth(p.growth_depths, p.n_networks, p.n_repeats, **fewer)
 run.report("n_repeats_wide", len(repeats["random_wide"]["abs"].size))
 for name, result in experiments.name_growth(growth, repeats).items():
     run.report(name, **result)
 
 # %%
-compactness = experiments.measure_compactness(
-    run.report("deepest", max(p.depths)), p.n_runs, channels=p.channels, n_bootstrap=p.n_bootstrap, seed=p.seed
-)
+deepest = run.report("deepest", max(p.depths))
+fewer = {key: options[key] for key in ("channels", "n_bootstrap", "seed")}
+compactness = experiments.measure_compactness(deepest, p.n_runs, **fewer)
 for kind, ratio in compactness.items():
     run.report(f"{kind}_compactness", **ratio.as_result())
 
@@ -207,7 +211,7 @@ for kind, ratio in compactness.items():
 # deeper networks: an evenly spaced list that starts at 5 layers or fewer must reach {glue:text}`depths_last_least:d` at least to
 # give both numbers. The depths used here give {glue:text}`depths_difference:.3f`.
 
-# %% mystnb={"figure": {"name": "fig-size-growth", "caption": "Size (left) and its ratio to the theoretical receptive field (right) against depth, with 95 % bootstrap intervals over networks; grey lines are exact predictions for $|g|$ and for $g^2$, which is also the shape of equal weights."}, "image": {"alt": "Two log-log plots: sizes rise and ratios fall along straight grey predicted lines; the one-channel points scatter most."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-size-growth", "caption": "Size (left) and its ratio to the theoretical receptive field (right) against depth, with 95 % bootstrap intervals over networks; plain lines are exact predictions for $|g|$ and for $g^2$, which is also the shape of equal weights."}, "image": {"alt": "Two log-log plots: sizes rise and ratios fall along straight predicted lines; the one-channel points scatter most."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.6)
 plots.plot_size_growth(axes, [growth[k] for k in ("uniform_abs", "random_abs", "random_wide_abs", "relu_wide_abs")]);
 
@@ -225,7 +229,7 @@ plots.plot_slopes(axes, growth, repeats, experiments.PAPER_SLOPES);
 # - **Wide networks do not get there.** Repeats with {glue:text}`channels:d` channels ({glue:text}`n_repeats_wide:d` of them, as they take long) give {glue:text}`random_wide_abs_repeat_size_slope:.3f`
 #   [{glue:text}`random_wide_abs_repeat_size_slope_low:.2f`, {glue:text}`random_wide_abs_repeat_size_slope_high:.2f`] for $|g|$.
 # - **One channel, plain mean: they may.** {glue:text}`random_abs_repeat_size_slope:.2f` [{glue:text}`random_abs_repeat_size_slope_low:.2f`,
-#   {glue:text}`random_abs_repeat_size_slope_high:.2f`] contains 0.56, and nearly any other slope: in the median over depths the mean of
+#   {glue:text}`random_abs_repeat_size_slope_high:.2f`] contains 0.56 as well as one half: in the median over depths the mean of
 #   {glue:text}`n_networks:d` runs is worth {glue:text}`random_abs_effective_median:.1f`.
 # - **One channel, runs scaled to weigh the same: they do.** {glue:text}`random_abs_scaled_repeat_size_slope:.2f`
 #   [{glue:text}`random_abs_scaled_repeat_size_slope_low:.2f`, {glue:text}`random_abs_scaled_repeat_size_slope_high:.2f`] and
@@ -258,7 +262,7 @@ plots.plot_slopes(axes, growth, repeats, experiments.PAPER_SLOPES);
 # section 2.5; they are measured here the same way. All networks of this section are linear, so that the prediction is exact.
 
 # %%
-options |= {"channels": p.channels, "keep": p.keep}
+options |= {"keep": p.keep}
 structures = experiments.measure_structures(p.n_networks, **options)
 power = experiments.measure_structures(p.n_networks, statistic="square", **options)
 placements = experiments.predict_placements(threshold=p.threshold)
@@ -285,7 +289,7 @@ plots.plot_placements(ax, placements);
 # Over all {glue:text}`placements_n:d` placements the exact size is {glue:text}`placements_smallest:.1f` to {glue:text}`placements_largest:.1f` times the
 # baseline's, so the paper's picture fixes the direction, not the amount.
 
-# %% mystnb={"figure": {"name": "fig-structure-profiles", "caption": "Profiles with 95 % intervals; grey lines are exact. Left: skip connections narrow the profile, dropout leaves it where it was. Right: dilation gives a flat top that no Gaussian of the same variance has."}, "image": {"alt": "Left: profiles of dense, skip and dropout networks; skip is narrower, dropout coincides with dense. Right: the dilated profile is flatter and broader-shouldered than the dotted Gaussian."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-structure-profiles", "caption": "Profiles with 95 % intervals; plain lines are exact. Left: skip connections narrow the profile, dropout leaves it where it was. Right: dilation gives a flat top that no Gaussian of the same variance has."}, "image": {"alt": "Left: profiles of dense, skip and dropout networks; skip is narrower, dropout coincides with dense. Right: the dilated profile is flatter and broader-shouldered than the dotted Gaussian."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)
 plots.plot_structure_profiles(axes, structures);
 

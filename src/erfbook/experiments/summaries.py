@@ -158,25 +158,17 @@ def name_structures(
 
 
 def tabulate_panels(panels: Iterable[Panel]) -> pd.DataFrame:
-    """Return one row a panel: runs, how Gaussian, how large, each beside what is expected."""
+    """Return one row a panel: runs, how Gaussian, how large, in brackets what is expected."""
     rows = [
         {
             "network": p.network.label,
             "layers": len(p.layers),
-            "runs averaged": p.n_kept,
-            "all zero": p.n_dropped,
-            "worth": round(p.n_effective, 1),
-            "R²": f"{p.r_squared:.3f}",
-            "expected R²": f"{p.r_squared_expected:.3f}",
-            "kurtosis": _interval(p.kurtosis, ".2f"),
-            "exact kurtosis": f"{p.predicted_kurtosis:.2f}",
-            "size, px": _interval(p.size, ".1f"),
-            "exact size": f"{p.predicted_size:.1f}",
+            "runs + all zero": f"{p.n_kept} + {p.n_dropped}",
+            "worth": f"{p.n_effective:.1f}",
+            "R² (expected)": f"{p.r_squared:.3f} ({p.r_squared_expected:.3f})",
+            "kurtosis (exact)": f"{p.kurtosis.value:.2f} ({p.predicted_kurtosis:.2f})",
+            "size, px (exact)": f"{p.size.value:.1f} ({p.predicted_size:.1f})",
         }
         for p in panels
     ]
     return pd.DataFrame(rows).set_index(["network", "layers"])
-
-
-def _interval(e: Estimate, form: str) -> str:
-    return f"{e.value:{form}}" + (f" [{e.low:{form}}, {e.high:{form}}]" if e.low < e.high else "")

@@ -45,7 +45,12 @@ def paper_networks(channels: int) -> dict[str, Network]:
 
 
 def measure_shapes(
-    depths: Sequence[int], n_networks: int, *, channels: int, **options
+    depths: Sequence[int],
+    n_networks: int,
+    *,
+    channels: int,
+    kinds: Sequence[str] | None = None,
+    **options,
 ) -> dict[str, list[Panel]]:
     """Measure figure 1: for each kind of network one panel a depth, the mean of |g|.
 
@@ -53,14 +58,16 @@ def measure_shapes(
         depths: numbers of 3 x 3 layers; the paper has 5, 10, 20, 40.
         n_networks: runs averaged; the paper has 20.
         channels: width of the wide networks.
+        kinds: of :func:`paper_networks`; all of them if None.
         options: of :func:`erfbook.experiments.panels.measure_panel`.
     """
+    known = paper_networks(channels)
     return {
         kind: [
-            measure_panel(network, [theory.Layer()] * depth, n_networks, **options)
+            measure_panel(known[kind], [theory.Layer()] * depth, n_networks, **options)
             for depth in depths
         ]
-        for kind, network in paper_networks(channels).items()
+        for kind in (kinds or known)
     }
 
 
