@@ -189,7 +189,7 @@ run.report("depths_last_least", least)
 run.report("depths_figure1_difference", theory.receptive_field_slope([5, 10, 20, 40]))
 run.report("depths_difference", theory.receptive_field_slope(p.growth_depths))
 run.report("threshold", p.threshold)
-run.report("n_repeats", p.n_repeats)
+run.report("n_repeats", p.n_repeats);
 
 # %%
 growth = experiments.measure_size_growth(p.growth_depths, p.n_networks, **options)
@@ -246,7 +246,7 @@ plots.plot_slopes(axes, growth, repeats, experiments.PAPER_SLOPES);
 # {glue:text}`random_compactness:.2f` [{glue:text}`random_compactness_low:.2f`, {glue:text}`random_compactness_high:.2f`] times the exact variance at one
 # channel and {glue:text}`random_wide_compactness:.2f` [{glue:text}`random_wide_compactness_low:.2f`, {glue:text}`random_wide_compactness_high:.2f`] times at
 # {glue:text}`channels:d`. So at one channel the covariance in {eq}`eq-ev-scaled` is negative: strong gradients are the compact ones, a plain mean sees
-# mostly them, and a mean over equals is wider, the more so the deeper the stack. The theory of the paper is about the plain mean.
+# mostly them, and a mean over equals is wider; as the slopes show, the more so the deeper the stack. The theory of the paper is about the plain mean.
 #
 # So the published pair fits narrow networks whose runs were normalised, and can occur by chance for narrow networks in a plain mean. The law, $\sqrt n$ and
 # $1/\sqrt n$, holds either way to the accuracy that the paper itself claims for it. In {numref}`fig-size-growth` {glue:text}`relu_wide_abs_dropped:d`
@@ -267,8 +267,10 @@ structures = experiments.measure_structures(p.n_networks, **options)
 power = experiments.measure_structures(p.n_networks, statistic="square", **options)
 placements = experiments.predict_placements(threshold=p.threshold)
 squareness = experiments.predict_squareness(p.threshold)
-run.report("dilation_squareness_half", experiments.predict_squareness(0.5).values["dilation"])
-for name, result in experiments.name_structures(structures, power, placements, squareness).items():
+at_half = experiments.predict_squareness(0.5).values
+run.report("dilation_squareness_half", at_half["dilation"])
+named = experiments.name_structures(structures, power, placements, squareness)
+for name, result in named.items():
     run.report(name, **result)
 
 # %% mystnb={"figure": {"name": "fig-structures", "caption": "Mean $|g|$ of 15 layers at one scale of pixels, 121 px a side. Three strided layers enlarge the effective receptive field most, three dilated ones make it larger and square."}, "image": {"alt": "Three heat maps on the same scale: a small round blob for dense layers, a blob about four times as wide for strided layers, and a clearly square one about twice as wide for dilated layers."}} tags=["hide-input"]

@@ -257,7 +257,7 @@ def size_if_any(values: Float[np.ndarray, "px px"], threshold: float) -> float:
 def profile_moments(profile: Float[np.ndarray, " px"]) -> tuple[float, float]:
     """Return variance (px^2) and excess kurtosis of a non-negative profile.
 
-    >>> profile_moments(np.array([1, 4, 6, 4, 1]))
+    >>> profile_moments(np.array([1.0, 4.0, 6.0, 4.0, 1.0]))
     (1.0, -0.5)
     """
     where = np.arange(len(profile))

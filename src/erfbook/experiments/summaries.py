@@ -161,9 +161,9 @@ def tabulate_panels(panels: Iterable[Panel]) -> pd.DataFrame:
     """Return one row a panel: runs, how Gaussian, how large, in brackets what is expected."""
     rows = [
         {
-            "network": p.network.label,
+            "network": p.network.label.replace(" channels", " ch.").replace(" channel", " ch."),
             "layers": len(p.layers),
-            "runs + all zero": f"{p.n_kept} + {p.n_dropped}",
+            "runs + zero": f"{p.n_kept} + {p.n_dropped}",
             "worth": f"{p.n_effective:.1f}",
             "R² (expected)": f"{p.r_squared:.3f} ({p.r_squared_expected:.3f})",
             "kurtosis (exact)": f"{p.kurtosis.value:.2f} ({p.predicted_kurtosis:.2f})",
