@@ -1,7 +1,8 @@
 """The papers' experiments, one function each: the only place where the parts meet."""
 
 from erfbook.experiments.growth import PAPER_SLOPES, find_consistent_depths
-from erfbook.experiments.photographs import classify, name_photographs, study_photographs
+from erfbook.experiments.lite0 import classify, load_crops, load_lite0, study_lite0
+from erfbook.experiments.photographs import name_photographs, study_photographs
 from erfbook.experiments.summaries import (
     name_dead,
     name_growth,
@@ -27,6 +28,8 @@ __all__ = [
     "PAPER_SLOPES",
     "classify",
     "find_consistent_depths",
+    "load_crops",
+    "load_lite0",
     "measure_compactness",
     "measure_dead",
     "measure_nonlinearities",
@@ -43,6 +46,7 @@ __all__ = [
     "predict_placements",
     "predict_squareness",
     "repeat_size_growth",
+    "study_lite0",
     "study_photographs",
     "tabulate_panels",
 ]

@@ -19,14 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from erfbook import datasets, erf, rf
+from erfbook import erf, rf
 from erfbook.experiments.estimates import Estimate
 
 KINDS = ("trained", "untrained", "fresh", "shuffled")
 METRICS = ("pixels", "mass", "moments")
-# Blocks of EfficientNet-Lite0 whose theoretical fields span 67, 147, 339 and 851 px: from well
-# inside a crop to larger than it. Chosen by us.
-LAYERS = ("_blocks.4", "_blocks.7", "_blocks.10", "_blocks.15")
 # A Gaussian of standard deviation s has luo's size s * sqrt(2 pi ln(1/0.0455)). The smallest set
 # that holds 1 - 0.0455 of its mass is the same disc. So all three metrics agree on a Gaussian.
 SIGMA_TO_SIZE = math.sqrt(2 * math.pi * math.log(1 / erf.TWO_SIGMA))
@@ -76,7 +73,7 @@ def study_photographs(
     trained: nn.Module,
     make_untrained: Callable[[], nn.Module],
     crops: Float[torch.Tensor, "n 3 side side"],
-    layers: tuple[str, ...] = LAYERS,
+    layers: tuple[str, ...],
     *,
     n_seeds: int,
     n_resamples: int,
@@ -164,27 +161,6 @@ def name_photographs(study: Study) -> dict[str, dict]:
     named["n_comparisons"] = {"value": len(study.layers) * len(METRICS)}
     named["n_zero"] = {"value": sum(r.map.n_zero for r in study.results.values())}
     return named
-
-
-def classify(
-    model: nn.Module, photograph: datasets.Photograph, side: int = 224
-) -> tuple[int, float]:
-    """Return the class a network gives to a photograph's central square, and its probability.
-
-    Args:
-        model: a classifier of images normalised as ImageNet's.
-        photograph: the photograph, cut to its central square.
-        side: the square is resized to this many pixels.
-    """
-    pixels = torch.from_numpy(photograph.pixels.copy()).permute(2, 0, 1)
-    short = min(pixels.shape[1:])
-    top, left = ((n - short) // 2 for n in pixels.shape[1:])
-    square = pixels[None, :, top : top + short, left : left + short].float()
-    resized = nn.functional.interpolate(square, (side, side), mode="bilinear", antialias=True)
-    image = datasets.normalise(resized.round().clamp(0, 255).to(torch.uint8))
-    with torch.no_grad():
-        probability, index = model.eval()(image).softmax(dim=1).max(dim=1)
-    return int(index), float(probability)
 
 
 def make_copy(

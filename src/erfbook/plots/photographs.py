@@ -86,9 +86,9 @@ def plot_photograph_ratios(axes: np.ndarray, study) -> np.ndarray:
     return axes
 
 
-def plot_photograph_profiles(axes: np.ndarray, study) -> np.ndarray:
+def plot_photograph_profiles(axes: np.ndarray, study, layers: tuple[str, ...]) -> np.ndarray:
     """Draw the mass along the rows of some layers against the Gaussian of the same moments."""
-    for ax, layer in zip(axes, study.layers[-len(axes) :], strict=True):
+    for ax, layer in zip(axes, layers, strict=True):
         for kind in ("trained", "untrained"):
             label, color, _ = _KINDS[kind]
             result = study[kind, layer]
