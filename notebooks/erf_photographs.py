@@ -81,7 +81,7 @@ run.report("n_crops", p.n_crops)
 run.report("crop_px", p.crop_px)
 run.report("n_seeds", p.n_seeds);
 
-# %% mystnb={"figure": {"name": "fig-photograph-maps", "caption": "Mean $|g|$ over the part of the theoretical field that lies in the crop, on a square-root scale, each map to its own peak and averaged over blocks. The number under a map is the side of the square as large as the smallest set that holds 95.45 % of its mass. The trained network looks at the middle of its field; the calibrated untrained copy fills most of it."}, "image": {"alt": "Sixteen heat maps: four rows for the trained network and its three kinds of copy, four columns for fields of 67, 147, 339 and 851 pixels. The trained row has small bright centres with faint tails, the calibrated untrained row has wide blobs that nearly fill the field, the other two rows lie between."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-photograph-maps", "caption": "Mean $|g|$ over the part of the theoretical field that lies in the crop, on a square-root scale, each map to its own peak and averaged over blocks. The number under a map is the side of the square as large as the smallest set that holds 95.45 % of its mass. The trained network looks at the middle of its field; the calibrated untrained copy fills most of it."}, "image": {"alt": "Sixteen heat maps: four rows for the trained network and its three kinds of copy, four columns for fields of 67, 147, 339 and 851 pixels. The trained row has small bright centres with faint tails, the calibrated untrained row wide blobs that nearly fill the field, the row with fresh statistics nested squares in the middle, and the shuffled row blobs of middle size."}} tags=["hide-input"]
 fig, axes = plots.figure(4, 4, height=1.85)
 plots.plot_photograph_maps(axes, study);
 
@@ -95,8 +95,8 @@ plots.plot_photograph_maps(axes, study);
 # {glue:text}`area_trained_147:.0%` and {glue:text}`area_trained_339:.0%` of the area of its 67, 147 and 339 px fields. Of the field of
 # 851 px, a crop shows {glue:text}`crop_px:d`, and there the map is cut off by the image ({glue:text}`area_trained_851:.0%` of what is shown).
 
-# %% mystnb={"figure": {"name": "fig-photograph-sizes", "caption": "Effective size against the part of the theoretical field in the crop, by three metrics, with 95 % intervals over crops and initialisations. No copy reaches the whole field (grey line), and the trained network stays furthest below it at 67 and, by the first metric, at 339 px."}, "image": {"alt": "Three panels with logarithmic axes. All series rise with the field and lie below the line of equality. The calibrated untrained copy is closest to the line, the trained network and the copy with fresh statistics lowest."}} tags=["hide-input"]
-fig, axes = plots.figure(1, 3, height=3.1)
+# %% mystnb={"figure": {"name": "fig-photograph-sizes", "caption": "Effective size against the part of the theoretical field in the crop, by three metrics, with 95 % intervals over crops and initialisations. The calibrated copy follows the whole field (grey line) most closely; the trained network and the copy with fresh statistics lie lowest. The last point of each series is cut off by the image."}, "image": {"alt": "Three panels with logarithmic axes. All series rise with the field and lie below the line of equality. The calibrated untrained copy is closest to the line, the trained network and the copy with fresh statistics lowest."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 3, height=3.1, sharey=True)
 plots.plot_photograph_sizes(axes, study);
 
 # %% [markdown]
@@ -121,7 +121,7 @@ plots.plot_photograph_ratios(axes, study);
 # %% [markdown]
 # Why the two untrained copies differ fits the paper's own section 2.5: {term}`skip connections <skip connection>` keep a field small. PyTorch's initial
 # weights shrink a signal at every convolution. With fresh statistics nothing scales it back, so the skip connections carry nearly everything,
-# and paths through few kernels decide the field. Calibrated batch norm brings each branch to the size of the skip, and long paths count.
+# and paths through few kernels decide the field: {numref}`fig-photograph-maps` shows them as a few nested squares. Calibrated batch norm brings each branch to the size of the skip, and long paths count.
 # The shuffled copy (ratio {glue:text}`ratio_shuffled_mass_147:.2f` by mass at 147 px, {glue:text}`ratio_shuffled_mass_339:.2f` at 339 px)
 # separates two things: with the trained network's own weight scale but no structure the field is larger than trained, so here the small field is something the
 # kernels have *learnt*.
@@ -145,7 +145,7 @@ plots.plot_photograph_profiles(axes, study, study.layers[1:3]);
 # The growth claim is refuted for this network under calibrated statistics and would be restored if a copy at its first training step turned out smaller than the
 # trained network. The limits are those of one architecture, one set of weights, crops of a few photographs (the intervals are over
 # crops, and crops of one photograph are alike), and PyTorch's default initialisation, which need not be the one these weights started from.
-# No crop had an all-zero gradient that is not counted: there were {glue:text}`n_zero:d` among all maps.
+# Gradients that were zero everywhere, and would have thinned a mean: {glue:text}`n_zero:d`.
 #
 # ## Summary
 #

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import PowerNorm
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from erfbook.plots.style import COLORS, HEATMAP
@@ -57,6 +58,7 @@ def plot_photograph_sizes(axes: np.ndarray, study) -> np.ndarray:
             scale.set_minor_locator(FixedLocator([]))
         ax.set_title(_METRICS[metric][0])
         ax.set_xlabel("field in the crop, px")
+        ax.set_ylim(30, 450)
     axes[0].set_ylabel("effective size, px")
     _legend_below(axes, columns=3)
     return axes
@@ -97,10 +99,13 @@ def plot_photograph_profiles(axes: np.ndarray, study, layers: tuple[str, ...]) -
             sigma = result.fit.sigma[0]
             bell = np.exp(-0.5 * (x / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
             ax.plot(x, _smooth(mass), color=color, linewidth=1.6, label=label)
-            ax.plot(x, bell, color=color, linewidth=1, linestyle=":", label="same variance")
+            ax.plot(
+                x, _smooth(bell), color=color, linewidth=1, linestyle=":", label="same variance"
+            )
         ax.set_title(f"field {result.field.size[0]} px")
         ax.set_xlabel("offset in rows, px")
         ax.set_ylim(bottom=0)
+        ax.set_xlim(-0.55 * result.field.size[0], 0.55 * result.field.size[0])
     axes[0].set_ylabel("mass a row")
     _legend_below(axes, columns=4)
     return axes
@@ -127,11 +132,13 @@ def _points(ax: plt.Axes, x: np.ndarray, estimates: list, **style) -> None:
 
 def _legend_below(axes: np.ndarray, *, columns: int, neutral: bool = False) -> None:
     handles, labels = axes[0].get_legend_handles_labels()
-    legend = (
-        axes[0]
-        .get_figure()
-        .legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2)
-    )
     if neutral:  # the markers tell the entries apart here, the colours tell the axes apart
-        for handle in legend.legend_handles:
-            handle.set_color(COLORS["neutral"])
+        lines = [handle.lines[0] for handle in handles]
+        style = {"linestyle": "", "color": COLORS["neutral"], "markersize": 5}
+        handles = [
+            Line2D([], [], marker=line.get_marker(), fillstyle=fill, **style)
+            for line, fill in zip(lines, ("none", "full", "full"), strict=True)
+        ]
+    axes[0].get_figure().legend(
+        handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2
+    )
