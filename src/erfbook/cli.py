@@ -206,7 +206,7 @@ def _claims(options: argparse.Namespace) -> int:
 def _add_erf(commands: Any, *, loaded: bool) -> None:
     parser = commands.add_parser("erf", help="measure the effective receptive field of a model")
     if loaded:  # importing PyTorch takes seconds, which the other commands should not
-        from erfbook.erf import command
+        import erfbook.erf.command as command
 
         command.add_arguments(parser)
         parser.set_defaults(handler=command.run)

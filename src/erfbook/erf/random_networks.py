@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -166,7 +167,7 @@ class _Step:
 
 def _forward(networks: Networks, x: Tensor, generator: torch.Generator) -> list[_Step]:
     linear = networks.activation is None
-    activate, slope_of = ACTIVATIONS.get(networks.activation or "", (None, None))
+    activate, slope_of = ACTIVATIONS[networks.activation or "relu"]
     x = x[:, :, None]
     side, steps = x.shape[-1], []
     for layer, kernel in zip(networks.layers, networks.kernels, strict=True):
@@ -191,13 +192,13 @@ def _forward(networks: Networks, x: Tensor, generator: torch.Generator) -> list[
 
 
 def _convolve(x: Tensor, kernel: Tensor, layer: Layer) -> Tensor:
-    options = {"stride": layer.stride, "dilation": layer.dilation, "groups": len(kernel)}
+    options: Any = {"stride": layer.stride, "dilation": layer.dilation, "groups": len(kernel)}
     y = F.conv2d(x.flatten(1, 2), kernel.flatten(0, 1), **options)
     return y.unflatten(1, (len(kernel), -1))
 
 
 def _convolve_back(gradient: Tensor, kernel: Tensor, layer: Layer) -> Tensor:
-    options = {"stride": layer.stride, "dilation": layer.dilation, "groups": len(kernel)}
+    options: Any = {"stride": layer.stride, "dilation": layer.dilation, "groups": len(kernel)}
     below = F.conv_transpose2d(gradient.flatten(1, 2), kernel.flatten(0, 1), **options)
     return below.unflatten(1, (len(kernel), -1))
 

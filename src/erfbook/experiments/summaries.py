@@ -24,7 +24,7 @@ def name_panel(name: str, panel: Panel) -> Results:
     depth must leave; ``_kurtosis_z`` is in standard errors off the prediction.
     """
     n = panel.n_kept
-    results = {
+    results: Results = {
         f"{name}_r2": {"value": panel.r_squared, "n": n},
         f"{name}_r2_expected": {"value": panel.r_squared_expected, "n": n},
         f"{name}_unexplained": {"value": panel.unexplained, "n": n},

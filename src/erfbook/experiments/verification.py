@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -225,7 +226,7 @@ def predict_placements(statistic: str = "abs", threshold: float = erf.TWO_SIGMA)
     Dilated layers need no such study: without a stride convolutions commute, and so does what
     they do to E[g^2].
     """
-    options = {"statistic": statistic, "threshold": threshold}
+    options: dict[str, Any] = {"statistic": statistic, "threshold": threshold}
 
     def predict(layers):
         return theory.predict_size(theory.predict_gradient_power(layers), **options)
@@ -280,7 +281,11 @@ def measure_dead(
     """
     found = {}
     for width, depth in itertools.product(channels, depths):
-        options = {"activation": "relu", "channels": width, "seed": seed_for(seed, width, depth)}
+        options: dict[str, Any] = {
+            "activation": "relu",
+            "channels": width,
+            "seed": seed_for(seed, width, depth),
+        }
         maps = measure_ensemble([theory.Layer()] * depth, n_networks, **options)
         found[width, depth] = wilson(maps.n_dead, maps.n_runs)
     return found

@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -58,7 +59,9 @@ def _load_torchvision(name: str, *, trained: bool) -> nn.Module:
         hint = f"nearest: {', '.join(close)}" if close else "see torchvision.models.list_models()"
         raise UserError(f"no model {name!r}; {hint}; or module:callable for one of your own")
     # GoogLeNet and Inception start their own slow initialisation unless told not to.
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    options: dict[str, Any] = (
+        {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    )
     try:
         if trained:
             return torchvision.models.get_model(name, weights="DEFAULT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,7 @@ from erfbook.plots.style import COLORS, HEATMAP, paper_reference
 
 _MARKERS = ("o", "s", "^", "D", "v")
 _SERIES = tuple(COLORS[name] for name in ("uniform", "random", "relu", "tanh", "sigmoid"))
-_PREDICTED = {"color": COLORS["predicted"], "linewidth": 1.2}
+_PREDICTED: dict[str, Any] = {"color": COLORS["predicted"], "linewidth": 1.2}
 
 
 def plot_shapes(axes: np.ndarray, panels_by_kind: dict) -> np.ndarray:
@@ -102,12 +103,12 @@ def plot_size_growth(axes: np.ndarray, curves: list) -> np.ndarray:
 
 def plot_slopes(axes: np.ndarray, curves: dict, repeats: dict, paper: dict) -> np.ndarray:
     """Draw both slopes of every curve: measured, predicted, repeated, and the paper's."""
-    keys, curves = list(curves), list(curves.values())
-    rows = np.arange(len(curves))[::-1]
+    keys, shown = list(curves), list(curves.values())
+    rows = np.arange(len(shown))[::-1]
     for ax, which in zip(axes, ("size", "ratio"), strict=True):
-        found = [getattr(curve, f"{which}_slope") for curve in curves]
-        theory = [getattr(curve.predicted, f"{which}_slope") for curve in curves]
-        for row, curve, e in zip(rows, curves, found, strict=True):
+        found = [getattr(curve, f"{which}_slope") for curve in shown]
+        theory = [getattr(curve.predicted, f"{which}_slope") for curve in shown]
+        for row, curve, e in zip(rows, shown, found, strict=True):
             errors = np.abs([[e.value - e.low], [e.high - e.value]])
             label = "measured" if row == 0 else None
             ax.errorbar(e.value, row, xerr=errors, label=label, **_kind_style(curve.network))
@@ -121,8 +122,8 @@ def plot_slopes(axes: np.ndarray, curves: dict, repeats: dict, paper: dict) -> n
         ax.plot(theory, rows, "|", markersize=13, markeredgewidth=2, **_PREDICTED, label="exact")
         paper_reference(ax, paper[which], f"paper, {paper[which]:g}".replace("-", "−"), axis="x")
         ax.set_xlabel(f"slope of the {which}")
-        ax.set_ylim(-0.6, len(curves) - 0.4)
-    axes[0].set_yticks(rows, [curve.name for curve in curves])
+        ax.set_ylim(-0.6, len(shown) - 0.4)
+    axes[0].set_yticks(rows, [curve.name for curve in shown])
     axes[1].set_yticks(rows, [""] * len(rows))
     handles, labels = axes[0].get_legend_handles_labels()
     labels = ["paper" if label.startswith("paper") else label for label in labels]

@@ -58,7 +58,7 @@ _RC: dict[str, Any] = {
 
 def use_style() -> None:
     """Set the book's look for every figure made after this call, as SVG in a notebook."""
-    mpl.rcParams.update(_RC)
+    mpl.rcParams.update(_RC)  # type: ignore[arg-type]
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:  # outside a notebook there is no inline backend to set

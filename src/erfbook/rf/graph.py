@@ -80,6 +80,16 @@ class Node:
     step: Local | Global
 
     @property
+    def axes(self) -> tuple[int, ...]:
+        """The dimension of the tensor for each spatial axis; empty where it has none left."""
+        return self.step.axes if isinstance(self.step, Local) else ()
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """What the tensor's units read of its parents; empty where that is everything."""
+        return self.step.links if isinstance(self.step, Local) else ()
+
+    @property
     def grid(self) -> tuple[int, ...]:
         """Units per spatial axis; empty where the tensor has none left."""
         if isinstance(self.step, Local):
@@ -107,9 +117,8 @@ class Graph:
         """Return the nodes that a node depends on, itself included, latest first."""
         seen = {index}
         for i in range(index, -1, -1):  # parents always precede their children
-            step = self.nodes[i].step
-            if i in seen and isinstance(step, Local):
-                seen.update(link.parent for link in step.links)
+            if i in seen:
+                seen.update(link.parent for link in self.nodes[i].links)
         return sorted(seen, reverse=True)
 
     def reach(self, index: int, unit: tuple[int, ...]) -> dict[int, list[tuple[int, int]]]:
@@ -119,7 +128,7 @@ class Graph:
         """
         ranges = {index: [(u, u) for u in unit]}
         for i in self.ancestors(index):
-            for link in self.nodes[i].step.links if i in ranges else ():
+            for link in self.nodes[i].links if i in ranges else ():
                 read = [
                     (
                         _whole(w.offset + w.stride * lo),
@@ -145,7 +154,7 @@ def common_multiple(strides: list[Fraction]) -> int:
     return Fraction(top, bottom).numerator
 
 
-def _whole(value: Fraction) -> int:
+def _whole(value: Fraction | int) -> int:
     if value.denominator != 1:
         raise NotImplementedError("windows that begin between units are not propagated yet")
     return int(value)

@@ -112,7 +112,6 @@ def analyze(model: nn.Module, input_size: tuple[int, ...], *, unknown: str = "er
     fields, nodes = [], []
     for call in graph.calls:
         state, node = states[call.node], graph.nodes[call.node]
-        is_global = isinstance(node.step, Global)
         fields.append(
             Field(
                 path=call.path,
@@ -121,9 +120,9 @@ def analyze(model: nn.Module, input_size: tuple[int, ...], *, unknown: str = "er
                 grid=node.grid,
                 input_size=input_size[1:],
                 spans=state.spans,
-                why=node.step.why if is_global else state.why,
+                why=state.why,
                 aligned=state.aligned,
-                is_global=is_global,
+                is_global=isinstance(node.step, Global),
             )
         )
         nodes.append(call.node)

@@ -91,20 +91,19 @@ def apply(op: Op, *, writes: bool = False) -> Local | Global:
 
 
 def _same(index: int, node: Node, axes: tuple[int, ...] | None = None) -> Local:
-    axes = node.step.axes if axes is None else axes
+    axes = node.axes if axes is None else axes
     return Local(axes, (Link(index, (IDENTITY,) * len(axes)),))
 
 
 def _elementwise(op: Op) -> Local | Global:
     """Several tensors combined position by position, broadcasting as PyTorch does."""
     rank = len(op.output)
-    axes = {
-        tuple(a + rank - len(op.nodes[i].shape) for a in op.nodes[i].step.axes)
-        for i in op.all_parents
+    found = {
+        tuple(a + rank - len(op.nodes[i].shape) for a in op.nodes[i].axes) for i in op.all_parents
     }
-    if len(axes) != 1:
+    if len(found) != 1:
         raise Unknown("its inputs keep their spatial axes in different dimensions")
-    (axes,) = axes
+    (axes,) = found
     for index in op.all_parents:
         grid = op.nodes[index].grid
         if any(n != op.output[a] for n, a in zip(grid, axes, strict=True)):
@@ -143,7 +142,7 @@ def _pooling(op: Op) -> Local:
 
 def _sliding(op: Op, argument: str, kernel, stride, padding, dilation) -> Local:
     index, node = op.only(argument)
-    axes, rank = node.step.axes, len(node.shape)
+    axes, rank = node.axes, len(node.shape)
     slid = range(rank - (len(stride) if len(kernel) == 1 else len(kernel)), rank)
     if not set(axes) <= set(slid):
         raise Unknown("it does not slide over all of the input's spatial axes")
@@ -169,8 +168,8 @@ def _batch_norm(op: Op) -> Local | Global:
 @register("aten.cat")
 def _cat(op: Op) -> Local:
     index = op.all_parents[0]
-    axes = op.nodes[index].step.axes
-    if any(op.nodes[i].step.axes != axes for i in op.all_parents):
+    axes = op.nodes[index].axes
+    if any(op.nodes[i].axes != axes for i in op.all_parents):
         raise Unknown("its inputs keep their spatial axes in different dimensions")
     if op.args["dim"] % len(op.output) in (0, *axes):
         raise Unknown("it joins along the batch or a spatial axis")
@@ -185,26 +184,26 @@ def _constant_pad(op: Op) -> Local:
     pairs = op.args["pad"]
     for i in range(len(pairs) // 2):  # the list begins with the last dimension
         before[len(node.shape) - 1 - i] = pairs[2 * i]
-    windows = tuple(Window(offset=-before.get(axis, 0)) for axis in node.step.axes)
-    return Local(node.step.axes, (Link(index, windows),))
+    windows = tuple(Window(offset=-before.get(axis, 0)) for axis in node.axes)
+    return Local(node.axes, (Link(index, windows),))
 
 
 @register("aten.slice")
 def _slice(op: Op) -> Local:
     index, node = op.only("self")
     dim = op.args["dim"] % len(node.shape)
-    if dim not in node.step.axes:
+    if dim not in node.axes:
         return _same(index, node)
     n = node.shape[dim]
     start, _, step = slice(op.args["start"], op.args["end"], op.args["step"]).indices(n)
-    windows = tuple(Window(step, start) if axis == dim else IDENTITY for axis in node.step.axes)
-    return Local(node.step.axes, (Link(index, windows),), fixed=True)
+    windows = tuple(Window(step, start) if axis == dim else IDENTITY for axis in node.axes)
+    return Local(node.axes, (Link(index, windows),), fixed=True)
 
 
 @register("aten.split", "aten.split_with_sizes", "aten.chunk")
 def _split(op: Op) -> Local:
     index, node = op.only("self")
-    if op.args["dim"] % len(node.shape) in node.step.axes:
+    if op.args["dim"] % len(node.shape) in node.axes:
         raise Unknown("it splits a spatial axis")
     return _same(index, node)
 
@@ -213,16 +212,16 @@ def _split(op: Op) -> Local:
 def _select(op: Op) -> Local:
     index, node = op.only("self")
     dim = op.args["dim"] % len(node.shape)
-    if dim in node.step.axes:
+    if dim in node.axes:
         raise Unknown("it picks one row of a spatial axis")
-    return _same(index, node, tuple(a - (a > dim) for a in node.step.axes))
+    return _same(index, node, tuple(a - (a > dim) for a in node.axes))
 
 
 @register("aten.unsqueeze")
 def _unsqueeze(op: Op) -> Local:
     index, node = op.only("self")
     dim = op.args["dim"] % (len(node.shape) + 1)
-    return _same(index, node, tuple(a + (a >= dim) for a in node.step.axes))
+    return _same(index, node, tuple(a + (a >= dim) for a in node.axes))
 
 
 @register("aten.squeeze")
@@ -231,16 +230,16 @@ def _squeeze(op: Op) -> Local:
     dims = op.args.get("dim")
     dims = range(len(node.shape)) if dims is None else _per_axis(dims, 1)
     gone = {d % len(node.shape) for d in dims if node.shape[d] == 1}
-    if gone & set(node.step.axes):
+    if gone & set(node.axes):
         raise Unknown("it drops a spatial axis")
-    return _same(index, node, tuple(a - sum(d < a for d in gone) for a in node.step.axes))
+    return _same(index, node, tuple(a - sum(d < a for d in gone) for a in node.axes))
 
 
 @register("aten.permute")
 def _permute(op: Op) -> Local:
     index, node = op.only("self")
     order = [d % len(node.shape) for d in op.args["dims"]]
-    return _same(index, node, tuple(order.index(a) for a in node.step.axes))
+    return _same(index, node, tuple(order.index(a) for a in node.axes))
 
 
 @register("aten.transpose", "aten.t")
@@ -249,7 +248,7 @@ def _transpose(op: Op) -> Local:
     order = list(range(len(node.shape)))
     i, j = op.args.get("dim0", 0), op.args.get("dim1", 1)
     order[i], order[j] = order[j], order[i]
-    return _same(index, node, tuple(order.index(a) for a in node.step.axes))
+    return _same(index, node, tuple(order.index(a) for a in node.axes))
 
 
 @register("aten.view", "aten._unsafe_view", "aten.reshape")
@@ -257,7 +256,7 @@ def _view(op: Op) -> Local | Global:
     """Keep the axes that stay dimensions of their own; anything else mixes positions."""
     index, node = op.only("self")
     axes = []
-    for axis in node.step.axes:
+    for axis in node.axes:
         n, before = node.shape[axis], _product(node.shape[:axis])
         kept = [d for d, m in enumerate(op.output) if m == n and _product(op.output[:d]) == before]
         if not kept:
@@ -283,20 +282,20 @@ def _reduction(op: Op) -> Local | Global:
     dims = op.args.get("dim")
     dims = list(range(rank)) if dims in (None, []) else _per_axis(dims, 1)
     dims = {d % rank for d in dims}
-    if dims & set(node.step.axes):
+    if dims & set(node.axes):
         return Global(f"{op.name.removeprefix('aten.')} over the plane")
     if 0 in dims:
         raise Unknown("it reduces over the batch")
     kept = rank == len(op.output)
     return _same(
-        index, node, tuple(a - (0 if kept else sum(d < a for d in dims)) for a in node.step.axes)
+        index, node, tuple(a - (0 if kept else sum(d < a for d in dims)) for a in node.axes)
     )
 
 
 @register("aten._softmax", "aten._log_softmax")
 def _softmax(op: Op) -> Local | Global:
     index, node = op.only("self")
-    if op.args["dim"] % len(node.shape) in node.step.axes:
+    if op.args["dim"] % len(node.shape) in node.axes:
         return Global("softmax over the plane")
     return _same(index, node)
 
@@ -305,7 +304,7 @@ def _softmax(op: Op) -> Local | Global:
 def _layer_norm(op: Op) -> Local | Global:
     index, node = op.only("input")
     first = len(node.shape) - len(op.args["normalized_shape"])
-    if any(axis >= first for axis in node.step.axes):
+    if any(axis >= first for axis in node.axes):
         return Global("layer norm over the plane")
     return _same(index, node)
 

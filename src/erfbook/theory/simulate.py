@@ -75,7 +75,7 @@ def measure_gradient_power(
         standard_error=square.std(axis=0, ddof=1) / root,
         total=float(total.mean()),
         total_error=float(total.std(ddof=1) / root),
-        n_networks=n_networks,
+        n_networks=int(n_networks),
         n_zero=int((total == 0).sum()),
     )
 
