@@ -164,7 +164,8 @@ def _make_html(project: Project, output: Path) -> Path:
         return html / "index.html"
     start = time.perf_counter()
     stage.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(project.pages)]
+    program = "from jupyter_book.cli.main import main; main()"  # it has no __main__
+    command = [sys.executable, "-c", program, "build", str(project.pages)]
     command += ["--config", str(project.config), "--toc", str(project.toc)]
     command += ["--path-output", str(stage), "-W", "-n", "--keep-going"]
     log = output / "html.log"
