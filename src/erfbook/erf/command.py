@@ -31,7 +31,7 @@ from erfbook.erf.draw import draw_map
 from erfbook.erf.measure import STATISTICS, measure
 from erfbook.erf.sizes import Map, area_ratio, fit_gaussian, size
 from erfbook.errors import UserError
-from erfbook.models import load_model
+from erfbook.models import default_weights, load_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--skip-bad", action="store_true", help="leave out images that cannot be read")
     add("--output", metavar="DIR", help="folder to write (default: erf-MODEL)")
     add("--force", action="store_true", help="replace the folder if it is there")
+    add("--seed", type=int, default=0, metavar="N", help="of random weights (default: 0)")
     add("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1, mps")
     add("--format", choices=("json", "csv"), default="json", help="of the sizes (default: json)")
 
@@ -66,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
     name = options.model.replace(":", "-").replace("/", "-")
     folder = _check_output(Path(options.output or f"erf-{name}"), force=options.force)
     device = _check_device(options.device)
+    torch.manual_seed(options.seed)
     model = load_model(options.model, options.weights).to(device)
     reader = _Reader(paths, options.size, skip_bad=options.skip_bad)
     try:
@@ -150,7 +152,9 @@ def _has_centre(found: Map) -> bool:
 def _provenance(found: Map, options: argparse.Namespace, skipped: list[str]) -> dict:
     return {
         "model": options.model,
-        "weights": options.weights or "the model's own default",
+        "weights": options.weights or default_weights(options.model),
+        "seed": options.seed,
+        "pixels": "0 to 1, then ImageNet's mean and standard deviation",
         "layer": found.layer,
         "unit": list(found.unit),
         "statistic": found.statistic,

@@ -1,5 +1,5 @@
 """Networks: loaded by name, with or without trained weights."""
 
-from erfbook.models.loading import load_model
+from erfbook.models.loading import default_weights, load_model
 
-__all__ = ["load_model"]
+__all__ = ["default_weights", "load_model"]

@@ -35,7 +35,7 @@ def load_model(name: str, weights: str | None = None) -> nn.Module:
     Raises:
         UserError: no such model or weights, or weights that do not fit the model.
     """
-    weights = weights or ("DEFAULT" if name == LITE0 else "none")
+    weights = weights or default_weights(name)
     kind = weights if weights in ("none", "DEFAULT") else "file"
     if ":" in name:
         if kind == "DEFAULT":
@@ -48,6 +48,11 @@ def load_model(name: str, weights: str | None = None) -> nn.Module:
     if kind == "file":
         _fill(model, Path(weights), name)
     return model.eval()
+
+
+def default_weights(name: str) -> str:
+    """Return the weights a model gets when none are named: never ones that must be downloaded."""
+    return "DEFAULT" if name == LITE0 else "none"
 
 
 def _load_torchvision(name: str, *, trained: bool) -> nn.Module:
