@@ -68,9 +68,7 @@ def test_the_check_of_imports_sees_a_forbidden_one(tmp_path):
 
 def test_the_compute_core_imports_on_a_machine_without_the_book():
     """Dask, papermill, Jupyter, pydantic and scikit-image are absent on a bare machine."""
-    absent = (
-        "dask distributed papermill jupyter_book nbformat jupytext IPython pydantic skimage"
-    )
+    absent = "dask distributed papermill jupyter_book nbformat jupytext IPython pydantic skimage"
     program = f"import sys\nsys.modules.update(dict.fromkeys({absent.split()!r}))\n" + "".join(
         f"import erfbook.{name}\n" for name in CORE
     )
