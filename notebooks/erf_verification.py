@@ -215,7 +215,7 @@ for kind, ratio in compactness.items():
 fig, axes = plots.figure(1, 2, height=3.6)
 plots.plot_size_growth(axes, [growth[k] for k in ("uniform_abs", "random_abs", "random_wide_abs", "relu_wide_abs")]);
 
-# %% mystnb={"figure": {"name": "fig-slopes", "caption": "Both slopes of every kind of network and statistic: markers with 95 % bootstrap intervals over networks (open: one channel), the exact prediction for the plain mean as a tick, and the paper's value. Dots below a row are repeats of the whole experiment with new networks. Only one-channel networks reach the published pair, and their scaled mean is centred on it."}, "image": {"alt": "Two dot plots of the slopes of size and ratio by kind of network. Wide networks sit near the exact values of about 0.51 and minus 0.47; repeats with one channel and scaled runs cluster around the paper's 0.56 and minus 0.43."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-slopes", "caption": "Both slopes of every kind of network and statistic: markers with 95 % bootstrap intervals over networks (open: one channel), the exact prediction for the plain mean as a tick, and the paper's value. Dots below a row are repeats of the whole experiment with new networks. Only one-channel networks reach the published pair, and their scaled mean is centred on it."}, "image": {"alt": "Two dot plots of the slopes of size and ratio by kind of network. Wide networks sit near the exact values; repeats with one channel and scaled runs cluster around the paper's 0.56 and minus 0.43."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=4.6)
 plots.plot_slopes(axes, growth, repeats, experiments.PAPER_SLOPES);
 

@@ -457,7 +457,7 @@ run.report("mass_above_threshold", field[field > theory.TWO_SIGMA_TAIL * field.m
 run.report("size_in_sigma", theory.predict_gaussian_size(1.0))
 run.report("size_share", theory.predict_size(field) / field.shape[0]);
 
-# %% mystnb={"figure": {"name": "fig-threshold", "caption": "Height of a round Gaussian against distance. The paper's threshold cuts at {glue:text}`radius_at_threshold:.2f` standard deviations, not at 2, where the height is {glue:text}`height_at_two_sigma:.1%`."}, "image": {"alt": "A Gaussian curve falls with distance. At two standard deviations it is 13.5 percent of its peak; it crosses the paper's threshold of 4.55 percent at about 2.49 standard deviations."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-threshold", "caption": "Height of a round Gaussian against distance. The paper's threshold cuts at {glue:text}`radius_at_threshold:.2f` standard deviations, not at 2, where the height is {glue:text}`height_at_two_sigma:.1%`."}, "image": {"alt": "A Gaussian curve falls with distance. At two standard deviations it still stands clearly above the paper's threshold, which it crosses further out."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, width=5)
 plots.plot_threshold(ax, at_two_sigma=math.exp(-2), threshold=theory.TWO_SIGMA_TAIL, radius=cut);
 

@@ -9,7 +9,7 @@ not tested.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,7 @@ class Claim:
     equation: str = ""
     untested: str = ""
     headline: bool = False
+    ours: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -124,12 +125,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim judged: one of :data:`VERDICTS`, and for what is not tested the reason."""
+    """A claim judged: one of :data:`VERDICTS`, and for what is not tested the reason.
+
+    ``ours`` are the results that stand beside the paper's number where the checks ask for
+    something else, such as a distance in standard errors.
+    """
 
     claim: Claim
     outcomes: tuple[Outcome, ...]
     word: str
-    reason: str = field(default="")
+    reason: str = ""
+    ours: tuple[Result, ...] = ()
 
 
 def load(path: Path) -> tuple[Claim, ...]:
@@ -158,7 +164,10 @@ def load(path: Path) -> tuple[Claim, ...]:
 def judge(claims: Iterable[Claim], results: Iterable[Result]) -> tuple[Verdict, ...]:
     """Return a verdict for each claim, from the results alone."""
     by_query = {result.query: result for result in results}
-    return tuple(_judge(claim, by_query) for claim in claims)
+    return tuple(
+        replace(_judge(c, by_query), ours=tuple(by_query[q] for q in c.ours if q in by_query))
+        for c in claims
+    )
 
 
 def count(verdicts: Iterable[Verdict]) -> dict[str, int]:
@@ -190,7 +199,7 @@ def _judge(claim: Claim, results: Mapping[str, Result]) -> Verdict:
 
 def _claim(row: Any, position: int) -> Claim:
     known = {"id", "where", "statement", "paper", "checks"}
-    known |= {"needs", "figure", "equation", "untested", "headline"}
+    known |= {"needs", "figure", "equation", "untested", "headline", "ours"}
     name = f"claim {row.get('id', position)}" if isinstance(row, dict) else f"claim {position}"
     if not isinstance(row, dict):
         raise ClaimsError(f"{name}: a row must be a mapping, not {row!r}")
@@ -208,7 +217,7 @@ def _claim(row: Any, position: int) -> Claim:
     if bool(row.get("checks")) == bool(row.get("untested")):
         raise ClaimsError(f"{name}: give either checks or untested, with a reason")
     checks = tuple(_check(check, name) for check in row.get("checks") or ())
-    return Claim(**{**row, "checks": checks})
+    return Claim(**{**row, "checks": checks, "ours": tuple(row.get("ours") or ())})
 
 
 def _check(row: Any, name: str) -> Check:

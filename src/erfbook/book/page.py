@@ -20,6 +20,7 @@ from IPython.display import display, publish_display_data
 
 from erfbook import claims, parameters, profiles
 from erfbook.book import paths
+from erfbook.book.tables import number, verdict_table
 
 # The prefix under which MyST-NB finds glued outputs; `{glue:text}` reads the text, we the JSON.
 _MIME = "application/papermill.record/"
@@ -94,7 +95,8 @@ class Page:
         project = paths.find_project()
         own = [c for c in claims.load(project.ledger) if set(c.notebooks) == {self.notebook}]
         verdicts = claims.judge(own, self.results.values())
-        display(_Card(_verdict_table(verdicts) + _footer(self, project)))
+        table = verdict_table(verdicts, kind="run-verdicts", notebook=self.notebook)
+        display(_Card(table + _footer(self, project)))
 
 
 def begin(notebook: str, namespace: Mapping[str, Any]) -> Page:
@@ -118,30 +120,6 @@ def begin(notebook: str, namespace: Mapping[str, Any]) -> Page:
     page = Page(notebook, profile, values, changed=tuple(given))
     display(_Card(_header(page, declared)))
     return page
-
-
-def verdict_badge(word: str) -> str:
-    """Return a verdict as HTML that the book's style sheet colours."""
-    return f'<span class="verdict verdict-{word.replace(" ", "-")}">{word}</span>'
-
-
-def number(value: Any) -> str:
-    """Return a result's value as a person writes it.
-
-    >>> number(0.123456), number(True), number(1e-12), number(20)
-    ('0.123', 'yes', '1e-12', '20')
-    """
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def with_interval(result: claims.Result) -> str:
-    """Return a result with its interval, unit and number of runs, as far as it has them."""
-    text = number(result.value) + (f" {result.unit}" if result.unit else "")
-    if result.low is not None and result.high is not None:
-        text += f" [{number(result.low)}, {number(result.high)}]"
-    return text + (f", n = {result.n}" if result.n else "")
 
 
 class _Card:
@@ -202,43 +180,6 @@ def _header(page: Page, declared: type[profiles.Parameters]) -> str:
 
 def _listed(value: Any) -> str:
     return ", ".join(number(v) for v in value) if isinstance(value, tuple) else number(value)
-
-
-def _verdict_table(verdicts: tuple[claims.Verdict, ...]) -> str:
-    rows = []
-    for verdict in verdicts:
-        found = "<br>".join(
-            f'<a href="#result-{o.check.name}">{with_interval(o.result)}</a> '
-            f"(bound {html.escape(str(o.check.bound))})"
-            if o.result
-            else "–"
-            for o in verdict.outcomes
-        )
-        cells = (
-            html.escape(verdict.claim.statement),
-            html.escape(paper_says(verdict.claim)),
-            found,
-            verdict_badge(verdict.word),
-        )
-        row = "".join(f"<td>{cell}</td>" for cell in cells)
-        rows.append(f'<tr id="verdict-{verdict.claim.id}">{row}</tr>')
-    if not rows:
-        return ""
-    words = ("the paper's claim", "the paper", "this run", "verdict")
-    head = "".join(f"<th scope='col'>{word}</th>" for word in words)
-    return (
-        '<div class="run-verdicts table-scroll"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def paper_says(claim: claims.Claim) -> str:
-    """Return the paper's number or words of a claim, with spread and n where it gives them."""
-    paper = claim.paper
-    text = str(paper.get("text", number(paper.get("value", ""))))
-    if "spread" in paper:
-        text += f" ± {number(paper['spread'])}"
-    return text + (f", n = {paper['n']}" if "n" in paper else "")
 
 
 def _footer(page: Page, project: paths.Project) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from erfbook.book.page import paper_says, with_interval
+from erfbook.book.tables import paper_says, with_interval
 from erfbook.claims import Verdict, count
 from erfbook.errors import UserError
 
@@ -35,7 +35,8 @@ def table(verdicts: Sequence[Verdict], profile: str) -> str:
     lines += ["| claim | the paper | this run | verdict |", "|---|---|---|---|"]
     for verdict in verdicts:
         if verdict.claim.headline:
-            found = ", ".join(with_interval(o.result) for o in verdict.outcomes if o.result) or "–"
+            shown = verdict.ours or [o.result for o in verdict.outcomes if o.result]
+            found = ", ".join(with_interval(result) for result in shown) or "–"
             cells = (verdict.claim.statement, paper_says(verdict.claim), found, verdict.word)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

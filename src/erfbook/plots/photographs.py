@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import PowerNorm
@@ -134,9 +136,9 @@ def _legend_below(axes: np.ndarray, *, columns: int, neutral: bool = False) -> N
     handles, labels = axes[0].get_legend_handles_labels()
     if neutral:  # the markers tell the entries apart here, the colours tell the axes apart
         lines = [handle.lines[0] for handle in handles]
-        style = {"linestyle": "", "color": COLORS["neutral"], "markersize": 5}
+        style: dict[str, Any] = {"linestyle": "", "color": COLORS["neutral"], "markersize": 5}
         handles = [
-            Line2D([], [], marker=line.get_marker(), fillstyle=fill, **style)
+            Line2D([], [], marker=line.get_marker(), **{**style, "fillstyle": fill})
             for line, fill in zip(lines, ("none", "full", "full"), strict=True)
         ]
     axes[0].get_figure().legend(
