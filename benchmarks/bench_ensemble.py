@@ -49,7 +49,6 @@ def loop(depth: int, channels: int, activation: str | None, n_networks: int) -> 
 
 def main() -> None:
     """Print the table and the largest memory held."""
-    torch.set_num_threads(1)  # a second thread gains either side little and unsettles the ratio
     report.header("Random networks: one batch against a loop over modules (networks per second)")
     for name, depth, channels, activation, n in CASES:
         options = {"activation": activation, "channels": channels}

@@ -118,7 +118,7 @@ def test_bad_images_are_named_and_can_be_skipped(folder, capsys):
         (["--weights", "DEFAULT"], "no trained weights of its own"),
         (["--weights", "wrong.pt"], "do not fit small:net"),
         (["--device", "abacus"], "--device 'abacus'"),
-        (["--size", "0"], "at least 1"),
+        (["--size", "0"], "--size must be 1 to 8192 px, not 0"),
         (["--output", "pictures"], "is there already"),
         (["--output", "pictures", "--force"], "holds other things"),
         (["--output", "absent/out"], "there is no folder"),

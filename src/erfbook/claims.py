@@ -66,9 +66,10 @@ class Bound:
     def __str__(self) -> str:
         if self.is_ is not None:
             return {True: "yes", False: "no"}.get(self.is_, str(self.is_))  # type: ignore[call-overload]
-        if self.min is None:
-            return f"≤ {self.max:g}"
-        return f"≥ {self.min:g}" if self.max is None else f"{self.min:g} to {self.max:g}"
+        low, high = (None if v is None else f"{v:g}" for v in (self.min, self.max))
+        if low is None or high is None:
+            return f"≤ {high}" if low is None else f"≥ {low}"
+        return f"{low} to {high}"
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def _check(outcome: Outcome, notebook: str) -> str:
     bound, why = html.escape(str(outcome.check.bound)), html.escape(outcome.check.why)
     shown = _number(outcome.result, notebook) if outcome.result else "not run"
     return (
-        f'<span class="mark">{_MARKS[outcome.passed]}</span> {shown}<br>'
+        f'<span class="check-mark">{_MARKS[outcome.passed]}</span> {shown}<br>'
         f'<small class="why"><b>{bound}</b>: {why}</small>'
     )
 

@@ -33,6 +33,8 @@ from erfbook.erf.sizes import Map, area_ratio, fit_gaussian, size
 from erfbook.errors import UserError
 from erfbook.models import default_weights, load_model
 
+LARGEST_SIDE = 8192  # px; a map of this size takes half a GiB
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--statistic", choices=tuple(STATISTICS), default="abs", help="default: abs")
     add("--limit", type=int, metavar="N", help="only the first N images")
     add("--skip-bad", action="store_true", help="leave out images that cannot be read")
-    add("--output", metavar="DIR", help="folder to write (default: erf-MODEL)")
+    add("-o", "--output", metavar="DIR", help="folder to write (default: erf-MODEL)")
     add("--force", action="store_true", help="replace the folder if it is there")
     add("--seed", type=int, default=0, metavar="N", help="of random weights (default: 0)")
     add("--device", default="cpu", metavar="D", help="cpu (default), cuda, cuda:1, mps")
@@ -61,8 +63,10 @@ def run(options: argparse.Namespace) -> int:
     """
     started = time.perf_counter()
     unit = _parse_unit(options.unit)
-    if options.size < 1 or (options.limit is not None and options.limit < 1):
-        raise UserError("--size and --limit must be at least 1")
+    if not 1 <= options.size <= LARGEST_SIDE:
+        raise UserError(f"--size must be 1 to {LARGEST_SIDE} px, not {options.size}")
+    if options.limit is not None and options.limit < 1:
+        raise UserError(f"--limit must be at least 1, not {options.limit}")
     paths = datasets.find_images(options.images)[: options.limit]
     name = options.model.replace(":", "-").replace("/", "-")
     folder = _check_output(Path(options.output or f"erf-{name}"), force=options.force)
