@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from erfbook import claims
-from erfbook.book import paths, results
+from erfbook.book import paths, readme, results
 from erfbook.claims import Bound, ClaimsError, Result
+from erfbook.errors import UserError
 
 ROW = {
     "id": "luo.fig2.slope",
@@ -106,6 +107,40 @@ def test_a_broken_or_absent_ledger_is_one_line(tmp_path):
 def test_every_check_of_the_ledger_finds_its_result(book):
     project = paths.find_project()
     found = {result.query for result in results.read_all(project.executed / "smoke")}
-    asked = {check.query for claim in claims.load(project.ledger) for check in claim.checks}
+    ledger = claims.load(project.ledger)
+    asked = {check.query for claim in ledger for check in claim.checks}
+    asked |= {query for claim in ledger for query in claim.ours}
     assert len(asked) > 100
     assert asked <= found, f"no notebook reports {sorted(asked - found)}"
+
+
+def test_results_of_ours_stand_beside_the_paper_s_number_and_decide_nothing(tmp_path):
+    (claim,) = load(tmp_path, {**ROW, "ours": ["nb:b", "nb:absent"]})
+    own = Result("nb", "b", 9.0, "smoke")
+    (verdict,) = claims.judge([claim], [Result("nb", "a", 0.5, "smoke"), own])
+    assert verdict.ours == (own,)
+    assert verdict.word == "reproduced"
+
+
+def test_the_readme_shows_every_headline_of_the_ledger():
+    project = paths.find_project()
+    text = (project.root / "README.md").read_text()
+    ledger = claims.load(project.ledger)
+    assert f"{len(ledger)} claims" in text, "the README's table is old: make readme"
+    for claim in ledger:
+        assert not claim.headline or f"| {claim.statement} |" in text, claim.id
+
+
+def test_the_readme_s_table_is_replaced_between_its_marks_and_nowhere_else(tmp_path):
+    (claim,) = load(tmp_path, {**ROW, "headline": True})
+    verdicts = claims.judge([claim], [Result("nb", "a", 0.5, "laptop", 0.4, 0.6, 20)])
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{readme._START}\nold\n{readme._END}\nafter\n")
+    readme.update(path, verdicts, "laptop")
+    text = path.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "| grows | 0.56 | 0.5 [0.4, 0.6], n = 20 (a) | reproduced |" in text
+    path.write_text("no marks")
+    with pytest.raises(UserError, match="must hold the lines"):
+        readme.update(path, verdicts, "laptop")
+    assert path.read_text() == "no marks"

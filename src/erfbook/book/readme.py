@@ -36,7 +36,8 @@ def table(verdicts: Sequence[Verdict], profile: str) -> str:
     for verdict in verdicts:
         if verdict.claim.headline:
             shown = verdict.ours or [o.result for o in verdict.outcomes if o.result]
-            found = ", ".join(with_interval(result) for result in shown) or "–"
+            named = (f"{with_interval(r)} ({r.name.replace('_', ' ')})" for r in shown)
+            found = "; ".join(named) or "–"
             cells = (verdict.claim.statement, paper_says(verdict.claim), found, verdict.word)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
