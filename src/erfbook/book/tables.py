@@ -74,7 +74,9 @@ def paper_says(claim: Claim) -> str:
 def _row(verdict: Verdict, is_scoreboard: bool, notebook: str) -> str:
     claim = verdict.claim
     about = f"{html.escape(claim.where)}{_place(claim, notebook)}"
-    found = [f"<li>{_number(r, notebook)}</li>" for r in verdict.ours]
+    checked = {outcome.check.query for outcome in verdict.outcomes}
+    beside = [result for result in verdict.ours if result.query not in checked]
+    found = [f"<li>{_number(result, notebook)}</li>" for result in beside]
     found += [f"<li>{_check(o, notebook)}</li>" for o in verdict.outcomes]
     cells = (
         f"{html.escape(claim.statement)}<br><small>{about}</small>"
