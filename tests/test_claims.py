@@ -83,6 +83,7 @@ def test_a_bound_holds_inside_and_never_for_nan(bound, inside, outside):
         ({"checks": [{"query": "a", "bound": {"max": 1}, "why": "w"}]}, "notebook:result, not 'a'"),
         ({"checks": [{"query": "a:b", "bound": {"max": 1}}]}, "exactly query, bound and why"),
         ({"checks": [{"query": "a:b", "bound": {"about": 1}, "why": "w"}]}, "min, max or is"),
+        ({"checks": [{"query": "a:b", "bound": {"max": "1e-9"}, "why": "w"}]}, "must be a number"),
     ],
 )
 def test_a_wrong_row_is_refused_by_its_id(tmp_path, change, message):
@@ -144,3 +145,5 @@ def test_the_readme_s_table_is_replaced_between_its_marks_and_nowhere_else(tmp_p
     with pytest.raises(UserError, match="must hold the lines"):
         readme.update(path, verdicts, "laptop")
     assert path.read_text() == "no marks"
+    with pytest.raises(UserError, match=r"cannot read .*absent"):
+        readme.update(tmp_path / "absent.md", verdicts, "laptop")

@@ -189,6 +189,22 @@ def test_an_interrupted_build_leaves_nothing_half_made_and_goes_on(project):
     assert results.read(project.executed / "smoke" / f"{NAMES[0]}.ipynb")
 
 
+def test_a_notebook_that_says_much_on_its_error_stream_does_not_block_the_build(project):
+    with project.notebooks[NAMES[0]].open("a") as file:
+        file.write('# %%\nos.write(2, b"x" * 300_000)\nprint()\n')
+    build.execute_all(project, [plan(project)], jobs=1)
+    assert results.read(project.executed / "smoke" / f"{NAMES[0]}.ipynb")
+
+
+def test_a_cut_off_chapter_is_named_by_the_command_that_reads_it(project):
+    project.chapters.mkdir()
+    (project.chapters / f"{NAMES[0]}.ipynb").write_text('{"cells": [')
+    done = command("claims")
+    assert done.returncode == 2
+    assert "is no whole notebook; erfbook build makes it anew" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_two_builds_of_a_checkout_exclude_each_other(project):
     with (
         build._alone(project),

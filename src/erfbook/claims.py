@@ -229,5 +229,9 @@ def _check(row: Any, name: str) -> Check:
     bound = row["bound"]
     if not isinstance(bound, dict) or not bound or bound.keys() - {"min", "max", "is"}:
         raise ClaimsError(f"{name}: bound must hold min, max or is, not {bound!r}")
+    for key in bound.keys() & {"min", "max"}:
+        if isinstance(bound[key], bool) or not isinstance(bound[key], int | float):
+            remedy = "write 1.0e-9, not 1e-9, which YAML reads as text"
+            raise ClaimsError(f"{name}: {key} must be a number, not {bound[key]!r}; {remedy}")
     values = {"is_" if key == "is" else key: value for key, value in bound.items()}
     return Check(row["query"], Bound(**values), str(row["why"]))

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,8 +21,6 @@ from erfbook import claims
 from erfbook.book import execute, fingerprint, results, scoreboard
 from erfbook.book.paths import Project
 from erfbook.errors import RunError, UserError
-
-_STOPPED = "stopped because another notebook failed"
 
 
 def build(project: Project, profile: str, output: Path, jobs: int | None = None) -> Path:
@@ -90,17 +89,19 @@ class _Worker:
         command = [sys.executable, "-m", "erfbook", "run", item.notebook, "--profile", item.profile]
         command += ["-o", str(_stored(self.project, item)), "--progress", "lines"]
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        self.process = subprocess.Popen(
-            command,
-            cwd=self.project.root,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        self._follow(self.process)
-        errors = self.process.communicate()[1]
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            with subprocess.Popen(
+                command,
+                cwd=self.project.root,
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=said,  # a file: a pipe that nobody reads would fill up and block
+                start_new_session=True,
+            ) as self.process:
+                self._follow(self.process)
+            said.seek(0)
+            errors = said.read()
         if self.stopped:
             return
         if self.process.returncode:
@@ -115,14 +116,14 @@ class _Worker:
             position=self.position,
             bar_format=form,
             leave=False,
-            disable=None if sys.stderr.isatty() else True,
+            disable=None,  # drawn on a terminal only
         ) as bar:
             assert process.stdout is not None
             for line in process.stdout:
-                word, *rest = line.split()
-                if word == "cell":
-                    bar.total = int(rest[1])
-                    bar.update(int(rest[0]) - bar.n)
+                words = line.split()
+                if words[:1] == ["cell"]:
+                    bar.total = int(words[2])
+                    bar.update(int(words[1]) - bar.n)
 
     def stop(self) -> None:
         """Stop the notebook, its kernel included; it leaves nothing behind."""
@@ -189,7 +190,7 @@ def _explain_html(log: Path) -> str:
 
 
 def _replace_folder(source: Path, target: Path) -> None:
-    """Copy a folder so that ``target`` is at every moment the old one or the new one, whole."""
+    """Copy a folder to ``target``, which is never seen half made: two renames swap it in."""
     fresh, old = target.with_name(target.name + ".new"), target.with_name(target.name + ".old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)

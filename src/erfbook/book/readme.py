@@ -17,9 +17,12 @@ def update(path: Path, verdicts: Sequence[Verdict], profile: str) -> None:
     """Replace what stands between the README's two marks by the headline verdicts.
 
     Raises:
-        UserError: the file lacks the marks.
+        UserError: the file cannot be read or lacks the marks.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
     if text.count(_START) != 1 or text.count(_END) != 1:
         raise UserError(f"{path} must hold the lines {_START!r} and {_END!r} once each")
     before, after = text.split(_START)[0], text.split(_END)[1]

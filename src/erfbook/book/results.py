@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from erfbook.claims import Result
+from erfbook.errors import UserError
 
 RECORD = "application/papermill.record/json"
 
@@ -15,10 +16,13 @@ def read(path: Path) -> tuple[Result, ...]:
     """Return the results an executed notebook reported, in order.
 
     Raises:
-        ValueError: the file is no notebook.
+        UserError: the file is no notebook, or was cut off.
     """
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(Result(notebook=path.stem, **record) for record in _records(notebook))
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(Result(notebook=path.stem, **record) for record in _records(notebook))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} is no whole notebook; erfbook build makes it anew") from None
 
 
 def read_all(folder: Path) -> tuple[Result, ...]:
