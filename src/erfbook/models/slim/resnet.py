@@ -1,10 +1,10 @@
 """ResNet v1 as TF-Slim has it: the stride of a block sits in its last unit.
 
 Two habits of these definitions matter for receptive fields. The 3 x 3 layer of stride 2 pads one
-value on each side whatever the plane's size ("fixed" padding), where SAME would pad an even plane at
-the end only; and a shortcut that must keep pace takes every second value. With fixed padding both
-paths are centred on the same pixel; with SAME they are not on an even plane (``padding="same"``
-builds that network). The pool behind the first layer is SAME in both.
+value on each side whatever the plane's size ("fixed" padding), where SAME would pad an even plane
+at the end only; and a shortcut that must keep pace takes every second value. With fixed padding
+both paths are centred on the same pixel; with SAME they are not on an even plane
+(``padding="same"`` builds that network). The pool behind the first layer is SAME in both.
 """
 
 from __future__ import annotations
