@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-import pandas as pd
 import torch
 import torchvision
 from torch import nn
