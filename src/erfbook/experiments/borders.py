@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
 from torch import nn
 
-from erfbook import models, rf
+from erfbook import datasets, models, rf
+from erfbook.experiments.lite0 import LAYERS
 
 # Networks by their name in the figures, as torchvision or their package defines them.
 NETWORKS = {
@@ -170,3 +174,32 @@ def tabulate_borders(borders: dict[str, NetworkBorder]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).set_index("network")
+
+
+@dataclass(frozen=True)
+class PhotographFields:
+    """Receptive fields of some layers at one photograph.
+
+    Args:
+        pixels: the photograph, as large as the network's input.
+        fields: of the layers, from the input up.
+    """
+
+    pixels: UInt8[np.ndarray, "side side 3"]
+    fields: tuple[rf.Field, ...]
+
+
+def show_fields(
+    photograph: str = "cat", side_px: int = 224, layers: Sequence[str] = LAYERS[:3]
+) -> PhotographFields:
+    """Return EfficientNet-Lite0's fields on a photograph's central square.
+
+    Args:
+        photograph: name of one of the photographs.
+        side_px: side of the network's input, to which the square is scaled.
+        layers: paths of the layers.
+    """
+    image = Image.fromarray(datasets.load_photographs()[photograph].pixels)
+    square = ImageOps.fit(image, (side_px, side_px))
+    report = rf.analyze(build_on_shapes(NETWORKS["EfficientNet-Lite0"]), (3, side_px, side_px))
+    return PhotographFields(np.asarray(square), tuple(report[layer] for layer in layers))
