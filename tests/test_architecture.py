@@ -16,7 +16,7 @@ LOW = {"errors", "profiles"}
 MAY_IMPORT = {
     "errors": set(),
     "theory": set(),
-    "rf": {"errors"},
+    "rf": {"errors", "models"},
     "models": {"errors"},
     "datasets": {"errors"},
     "erf": {"theory", "rf", "models", "datasets", *LOW},
@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "claims": {"theory", *LOW},
     "plots": {"theory"},
     "book": {"claims", "parameters", *LOW},
-    "cli": {"parameters", "claims", "book", "erf", *LOW},
+    "cli": {"parameters", "claims", "book", "erf", "rf", *LOW},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -59,6 +59,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_build(commands)
     _add_claims(commands)
     _add_erf(commands, loaded="erf" in words[:1])
+    _add_rf(commands, loaded="rf" in words[:1])
     return parser
 
 
@@ -207,6 +208,17 @@ def _add_erf(commands: Any, *, loaded: bool) -> None:
     parser = commands.add_parser("erf", help="measure the effective receptive field of a model")
     if loaded:  # importing PyTorch takes seconds, which the other commands should not
         import erfbook.erf.command as command
+
+        command.add_arguments(parser)
+        parser.set_defaults(handler=command.run)
+
+
+def _add_rf(commands: Any, *, loaded: bool) -> None:
+    parser = commands.add_parser(
+        "rf", help="compute the theoretical receptive field of every layer"
+    )
+    if loaded:
+        import erfbook.rf.command as command
 
         command.add_arguments(parser)
         parser.set_defaults(handler=command.run)

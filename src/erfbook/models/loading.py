@@ -5,46 +5,53 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import importlib.util
+import inspect
 import io
 import os
 import pickle
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from erfbook.errors import UserError
 
 LITE0 = "efficientnet_lite0"
 
 
-def load_model(name: str, weights: str | None = None) -> nn.Module:
+def load_model(name: str, weights: str | None = None, *, shapes_only: bool = False) -> nn.Module:
     """Return a network in evaluation mode.
 
     Args:
-        name: a torchvision model (``resnet50``), ``efficientnet_lite0``, or ``module:callable``
-            that returns a module when called without arguments (the current directory is
-            searched first).
+        name: a torchvision model of any task (``resnet50``, ``fcn_resnet50``, ``r3d_18``),
+            ``efficientnet_lite0``, or ``module:callable`` or ``path/to/file.py:callable`` that
+            returns a module when called without arguments (the current directory, or the file's
+            own, is searched first).
         weights: ``none`` for random ones from the current seed; ``DEFAULT`` for torchvision's
             trained ones, which may be downloaded, or those that come with EfficientNet-Lite0's
             package; otherwise a file that holds a state dict. By default ``DEFAULT`` for
             EfficientNet-Lite0 and ``none`` for all others.
+        shapes_only: make a network without weights, which takes a fraction of the time and no
+            memory: its uninitialised tensors are on the meta device. Only its shapes can be used.
 
     Raises:
         UserError: no such model or weights, or weights that do not fit the model.
     """
+    if shapes_only:
+        return _without_weights(_constructor(name, trained=False)).eval()
     weights = weights or default_weights(name)
     kind = weights if weights in ("none", "DEFAULT") else "file"
-    if ":" in name:
-        if kind == "DEFAULT":
-            raise UserError(f"--weights DEFAULT: {name} has no trained weights of its own")
-        model = _load_callable(name)
-    elif name == LITE0:
-        model = _load_lite0(trained=kind == "DEFAULT")
-    else:
-        model = _load_torchvision(name, trained=kind == "DEFAULT")
+    if ":" in name and kind == "DEFAULT":
+        raise UserError(f"--weights DEFAULT: {name} has no trained weights of its own")
+    model = _constructor(name, trained=kind == "DEFAULT")()
     if kind == "file":
         _fill(model, Path(weights), name)
     return model.eval()
@@ -55,26 +62,64 @@ def default_weights(name: str) -> str:
     return "DEFAULT" if name == LITE0 else "none"
 
 
-def _load_torchvision(name: str, *, trained: bool) -> nn.Module:
+class _NoInitialisation(TorchFunctionMode):
+    """Puts what ``torch.empty`` makes on the meta device, where initialising it costs nothing.
+
+    Only memory without a value goes there: tables that a constructor computes keep theirs.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is torch.empty and kwargs.get("device") is None and kwargs.get("out") is None:
+            kwargs = {**kwargs, "device": "meta"}
+        return func(*args, **kwargs)
+
+
+def _without_weights(make: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        with _NoInitialisation(), warnings.catch_warnings():
+            # trained weights that a constructor fills in, of which nothing is kept
+            warnings.filterwarnings("ignore", message=".*to a meta parameter")
+            return make()
+    except Exception:  # a constructor that looks at its weights: let it have them
+        return make()
+
+
+def _constructor(name: str, *, trained: bool) -> Callable[[], nn.Module]:
+    """Return what makes the model; a wrong name is refused here, before anything is made."""
+    if ":" in name:
+        return partial(_make_own, name, _find_callable(name))
+    if name == LITE0:
+        return partial(_load_lite0, trained=trained)
     import torchvision
 
     known = torchvision.models.list_models()
     if name not in known:
-        close = difflib.get_close_matches(name, [*known, LITE0], n=3, cutoff=0.5)
-        hint = f"nearest: {', '.join(close)}" if close else "see torchvision.models.list_models()"
-        raise UserError(f"no model {name!r}; {hint}; or module:callable for one of your own")
-    # GoogLeNet and Inception start their own slow initialisation unless told not to.
-    options: dict[str, Any] = (
-        {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    )
+        raise UserError(f"no model {name!r}; {_nearest(name, known)}")
+    return partial(_load_torchvision, name, trained=trained)
+
+
+def _load_torchvision(name: str, *, trained: bool) -> nn.Module:
+    import torchvision
+
+    builder = torchvision.models.get_model_builder(name)
+    options: dict[str, Any] = {}
+    if name.endswith(("googlenet", "inception_v3")):
+        options["init_weights"] = False  # their own initialisation is slow
+    if "weights_backbone" in inspect.signature(builder).parameters:
+        options["weights_backbone"] = None  # never download unasked
     try:
-        if trained:
-            return torchvision.models.get_model(name, weights="DEFAULT")
-        if name.startswith(("deeplab", "fcn", "lraspp", "fasterrcnn", "maskrcnn", "retinanet")):
-            options["weights_backbone"] = None  # never download unasked
-        return torchvision.models.get_model(name, weights=None, **options)
+        return builder(weights="DEFAULT") if trained else builder(weights=None, **options)
     except (OSError, ValueError) as error:  # no network, no such weights
         raise UserError(f"cannot load {name} with trained weights: {_line(error)}") from error
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    if name.endswith(".py"):
+        return f"name what makes it too: {name}:callable"
+    close = difflib.get_close_matches(name, [*known, LITE0], n=3, cutoff=0.5)
+    hint = f"nearest: {', '.join(close)}" if close else "see torchvision.models.list_models()"
+    return f"{hint}; or module:callable or file.py:callable for one of your own"
 
 
 def _load_lite0(*, trained: bool) -> nn.Module:
@@ -93,16 +138,47 @@ def _load_lite0(*, trained: bool) -> nn.Module:
         return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
 
 
-def _load_callable(name: str) -> nn.Module:
-    module_name, _, attribute = name.partition(":")
+def _find_callable(name: str) -> Callable[[], Any] | nn.Module:
+    place, _, attribute = name.rpartition(":")
+    try:
+        found = getattr(_import_file(place) if place.endswith(".py") else _import(place), attribute)
+    except UserError:
+        raise
+    except Exception as error:  # a reader's file may raise anything
+        raise UserError(f"cannot import {name}: {_line(error)}") from error
+    if not callable(found):
+        raise UserError(f"{name} is {type(found).__name__}, not something that makes a model")
+    return found
+
+
+def _import(module_name: str) -> ModuleType:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
+    return importlib.import_module(module_name)
+
+
+def _import_file(place: str) -> ModuleType:
+    path = Path(place).expanduser().resolve()
+    if not path.is_file():
+        raise UserError(f"there is no file {place}")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # for the files beside it
+    spec = importlib.util.spec_from_file_location(f"{path.stem} of {path.parent}", path)
+    assert spec is not None and spec.loader is not None  # it ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _make_own(name: str, make: Callable[[], Any] | nn.Module) -> nn.Module:
+    if isinstance(make, nn.Module):
+        return make
     try:
-        make = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"cannot import {name}: {_line(error)}") from error
-    model = make()
+        model = make()
+    except Exception as error:
+        raise UserError(f"{name}() failed: {type(error).__name__}: {_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise UserError(f"{name}() returned {type(model).__name__}, not a torch.nn.Module")
     return model
