@@ -133,5 +133,17 @@ def tabulate_operations(examples: dict[str, OperationExample]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("operation")
 
 
+def name_operations(examples: dict[str, OperationExample]) -> dict[str, dict]:
+    """Return results under the names that prose and the claims ledger use."""
+    found: dict[str, dict] = {}
+    for name, example in examples.items():
+        found |= {
+            f"op_{name}_confirmed": {"value": example.is_confirmed},
+            f"op_{name}_mean_size": {"value": float(np.mean(example.sizes)), "unit": "px"},
+            f"op_{name}_is_global": {"value": example.field.is_global},
+        }
+    return found | {"op_all_confirmed": {"value": all(e.is_confirmed for e in examples.values())}}
+
+
 def _numbers(window: Window) -> tuple[str, str, str]:
     return str(window.kernel), str(window.stride), str(window.padding)

@@ -85,6 +85,9 @@ def check_tiling(tile_px: int = 64, side_px: int = 256, seed: int = 0) -> Tiling
         tile_px: side of a tile of the output, a multiple of the network's total pooling.
         side_px: side of the image.
         seed: of the weights.
+
+    Raises:
+        ValueError: tiles of a side at which the network's pooling would be out of step.
     """
     model = whole_number_unet(seed)
     pixels = datasets.load_photographs()["cat"].pixels.astype(np.float64)
@@ -92,6 +95,10 @@ def check_tiling(tile_px: int = 64, side_px: int = 256, seed: int = 0) -> Tiling
     report = rf.analyze(model, (1, side_px, side_px))
     tiling = rf.tiling(report, "")
     multiple = _one(tiling.multiple)
+    if tile_px % multiple or side_px % multiple:
+        raise ValueError(
+            f"tile_px and side_px must be multiples of {multiple}, not {tile_px} and {side_px}"
+        )
     exact = (_up(_one(tiling.before), multiple), _up(_one(tiling.after), multiple))
     overlaps = {
         "exact": exact,

@@ -35,6 +35,15 @@ from erfbook.plots.style import (
     paper_reference,
     use_style,
 )
+from erfbook.plots.theoretical import (
+    plot_accuracy,
+    plot_alignment,
+    plot_border_cut,
+    plot_field_on_photograph,
+    plot_single_path,
+    plot_size_pairs,
+    plot_unet_tiling,
+)
 
 __all__ = [
     "COLORS",
@@ -43,10 +52,14 @@ __all__ = [
     "figure",
     "heatmap",
     "paper_reference",
+    "plot_accuracy",
+    "plot_alignment",
     "plot_all_zero",
     "plot_architectures",
+    "plot_border_cut",
     "plot_coefficients",
     "plot_erf_radius",
+    "plot_field_on_photograph",
     "plot_gaussian_limit",
     "plot_inverse_transform",
     "plot_nonlinearities",
@@ -58,10 +71,13 @@ __all__ = [
     "plot_profiles",
     "plot_relu_factor",
     "plot_shapes",
+    "plot_single_path",
     "plot_size_growth",
+    "plot_size_pairs",
     "plot_slopes",
     "plot_structure_profiles",
     "plot_structures",
     "plot_threshold",
+    "plot_unet_tiling",
     "use_style",
 ]

@@ -40,7 +40,7 @@ def plot_single_path(
     for unit, colour in zip(units, _SERIES, strict=False):
         _cone(ax, path, n_pixels, unit, colour)
     for level, (first, last) in enumerate(_regions(path, units[0])):
-        words = f"{last - first + 1} of level {level}: {first} to {last}"
+        words = f"$r_{level} = {last - first + 1}$: {first} to {last}"
         ax.text(n_pixels + 1.6, level, words, va="center", color=_SERIES[0], fontsize=9)
     names = [
         f"level {i}: $k={w.kernel}$, $s={w.stride}$, $p={w.padding}$" for i, w in enumerate(path, 1)
@@ -139,7 +139,7 @@ def plot_border_cut(axes: Sequence[plt.Axes], borders: Mapping, prediction) -> S
     by_size.set_xticks([3, 10, 30, 100, 300, 900], ["3", "10", "30", "100", "300", "900"])
     by_size.xaxis.set_minor_formatter(NullFormatter())
     by_size.set_xlabel("field, px")
-    by_size.legend(loc="upper left", bbox_to_anchor=(0, 0.95), handlelength=1.2)
+    by_size.legend(loc="lower right", handlelength=1.2, borderaxespad=0)
     handles = by_depth.get_legend_handles_labels()
     axes[0].get_figure().legend(*handles, loc="outside lower center", ncols=3)
     return axes
@@ -161,14 +161,17 @@ def plot_accuracy(ax: plt.Axes, fit, *, sizes=(150, 4000)) -> plt.Axes:
     families = {"resnet_v1": "ResNet v1", "inception": "Inception", "": "others"}
     rest = list(fit.networks)
     for (prefix, label), colour, marker in zip(families.items(), _SERIES, _MARKERS, strict=False):
-        own = [n for n in rest if n.name.startswith(prefix)]
-        rest = [n for n in rest if n not in own]
-        x, y = [n.size for n in own], [n.top1 for n in own]
+        own = [network for network in rest if network.name.startswith(prefix)]
+        rest = [network for network in rest if network not in own]
+        x, y = [network.size for network in own], [network.top1 for network in own]
         ax.plot(x, y, marker, color=colour, markersize=6, label=label)
         for network in own:
-            words = network.name.replace("_v1_", " ").replace("_", " ").replace("resnet ", "")
-            place = {"xytext": (6, -10), "textcoords": "offset points", "fontsize": 9}
-            ax.annotate(words, (network.size, network.top1), **place)
+            words = network.name.removeprefix("resnet_v1_").removeprefix("inception_")
+            words = words.replace("_", " ").replace("resnet v2", "ResNet v2")
+            above = network.name in ("inception_v3", "inception_v4")
+            place = {"xytext": (-5, 6) if above else (6, -11), "ha": "right" if above else "left"}
+            at = network.size, network.top1
+            ax.annotate(words, at, textcoords="offset points", fontsize=9, **place)
     ax.set_xscale("log")
     ax.set_xticks([200, 500, 1000, 2000, 4000], ["200", "500", "1000", "2000", "4000"])
     ax.xaxis.set_minor_formatter(NullFormatter())
