@@ -45,6 +45,53 @@ class FourierBinomial(Parameters):
     )
 
 
+class TheoreticalRf(Parameters):
+    """Receptive fields by arithmetic: one path, any graph, the published table, the border."""
+
+    notebook = "theoretical_rf"
+    limits = {
+        "smoke": "All exact results stand; effective sizes rest on two random networks and a "
+        "single crop, and show little more than that they were measured.",
+        "laptop": "All exact results stand; effective sizes are those of small ensembles and of "
+        "one trained network. Accuracies are published ones, of ten networks.",
+        "paper": "All exact results stand; effective sizes are those of small ensembles and of "
+        "one trained network. Accuracies are published ones, of ten networks.",
+    }
+    n_stacks: int = param(
+        "random stacks on which recurrences, closed forms and execution are compared",
+        unit="stacks", low=10, high=100_000, smoke=50, laptop=300, paper=3000,
+    )  # fmt: skip
+    side_px: int = param(
+        "side of the image whose border cuts fields; the published table is for 224",
+        unit="px", low=64, high=2048, smoke=224, laptop=224, paper=224,
+    )  # fmt: skip
+    depths: tuple[int, ...] = param(
+        "depths of the random stacks whose effective size is measured",
+        unit="layers", low=2, high=80, smoke=(5, 10, 20), laptop=(5, 10, 20, 40),
+        paper=(5, 10, 20, 40, 80),
+    )  # fmt: skip
+    n_networks: int = param(
+        "random networks of a kind whose effective size is measured",
+        unit="networks", low=1, high=1000, smoke=2, laptop=4, paper=20,
+    )  # fmt: skip
+    n_inputs: int = param(
+        "random inputs of each of them", unit="inputs", low=1, high=1000,
+        smoke=1, laptop=2, paper=8,
+    )  # fmt: skip
+    n_crops: int = param(
+        "crops of photographs on which the trained network is measured",
+        unit="crops", low=1, high=10_000, smoke=1, laptop=4, paper=48,
+    )  # fmt: skip
+    tile_px: int = param(
+        "side of a tile of the U-Net's output", unit="px", low=32, high=128,
+        smoke=64, laptop=64, paper=64,
+    )  # fmt: skip
+    seed: int = param(
+        "of the random stacks and of the U-Net's weights", low=0, high=2**31 - 1,
+        smoke=0, laptop=0, paper=0,
+    )  # fmt: skip
+
+
 class ErfVerification(Parameters):
     """Section 3.1 of Luo et al. (2016): every figure at its size, measured and predicted."""
 
@@ -143,7 +190,7 @@ class ErfPhotographs(Parameters):
 
 
 NOTEBOOKS: dict[str, type[Parameters]] = {
-    cls.notebook: cls for cls in (FourierBinomial, ErfVerification, ErfPhotographs)
+    cls.notebook: cls for cls in (FourierBinomial, TheoreticalRf, ErfVerification, ErfPhotographs)
 }
 
 
