@@ -210,7 +210,8 @@ def survey_torchvision(names: Iterable[str] | None = None) -> tuple[Rated, ...]:
         size = _field_size(name)
         for weights in torchvision.models.get_model_weights(name):
             top1 = weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
-            found.append(Rated(name, size, top1, weights.name))
+            if not math.isnan(top1):  # weights for features only have no accuracy
+                found.append(Rated(name, size, top1, weights.name))
     return tuple(found)
 
 

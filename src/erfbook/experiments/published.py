@@ -1,11 +1,8 @@
 """The published table of receptive fields (Araujo et al. 2019), recomputed layer by layer.
 
 The networks are TF-Slim's; :mod:`erfbook.models.slim` defines them anew. Each row is about the last
-plane of features at 224 px. Size and stride do not depend on the input's size. The effective
-padding does where a layer of stride 2 pads as SAME: one value goes before an odd plane, none before
-an even one. The plane at stride s has ceil(n / s) values, whose parity is a binary digit of -n, so
-the digits add up: over all such layers the padding exceeds its smallest value by the digits' worth
-in input pixels. :func:`predict_padding` is that sum.
+plane of features at 224 px. Size and stride do not depend on the input's size; the effective
+padding may (:mod:`erfbook.experiments.same_padding`).
 """
 
 from __future__ import annotations
@@ -53,15 +50,6 @@ PUBLISHED = (
     PublishedRow("resnet_v1_101", 1027, 32, 511, 76.4),
     PublishedRow("resnet_v1_152", 1507, 32, 751, 76.8),
 )
-# Strides (of the plane that is read) at which a layer of stride 2 pads as SAME; elsewhere such
-# layers are VALID or pad alike at every size.
-SAME_STRIDES = {
-    "mobilenet_v1": (1, 2, 4, 8, 16),
-    "inception_v2": (1, 2, 4, 8, 16),
-    "resnet_v1_50": (2,),
-    "resnet_v1_101": (2,),
-    "resnet_v1_152": (2,),
-}
 # Which of a network's layers torchvision has otherwise; where the two part is computed.
 DIFFERENCES = {
     "alexnet_v2": "torchvision pads the first layer by 2, TF-Slim does not pad it",
@@ -243,33 +231,3 @@ def find_partings(
             if a != b and quantity not in found:
                 found[quantity] = Parting(quantity, layer, twin_layer, a, b)
     return tuple(found.values())
-
-
-def predict_padding(name: str, side: int) -> int:
-    """Return the effective padding of a network's last plane at any input size.
-
-    The published value, which is for a side that 32 divides, and for each layer of stride 2 with
-    SAME padding the stride of the plane it reads, if that plane is odd.
-
-    Args:
-        name: one of the ten networks.
-        side: of the input, px.
-
-    >>> [predict_padding("mobilenet_v1", side) for side in (224, 225, 256, 299)]
-    [126, 157, 126, 147]
-    """
-    row = next(row for row in PUBLISHED if row.name == name)
-    return row.padding + sum(stride for stride in SAME_STRIDES.get(name, ()) if -side & stride)
-
-
-def measure_padding(name: str, sides: Iterable[int]) -> dict[int, FieldNumbers]:
-    """Analyse one network at several input sizes.
-
-    Args:
-        name: one of the ten networks.
-        sides: of the input, px.
-    """
-    with torch.device("meta"):
-        network = slim.build_slim(name)
-    last = slim.last_end_point(network)
-    return {n: FieldNumbers.of(rf.analyze(network, (3, n, n))[last]) for n in sides}
