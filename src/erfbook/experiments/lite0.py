@@ -27,6 +27,17 @@ def load_crops(n_crops: int, side: int, seed: int) -> Float[torch.Tensor, "n_cro
     return datasets.normalise(crops)
 
 
+def load_square(photograph: str, side: int = 224) -> Float[torch.Tensor, "1 3 side side"]:
+    """Return a photograph's central square, resized to ``side`` pixels and normalised."""
+    pixels = datasets.load_photographs()[photograph].pixels
+    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    short = min(image.shape[1:])
+    top, left = ((n - short) // 2 for n in image.shape[1:])
+    square = image[None, :, top : top + short, left : left + short].float()
+    resized = nn.functional.interpolate(square, (side, side), mode="bilinear", antialias=True)
+    return datasets.normalise(resized.round().clamp(0, 255).to(torch.uint8))
+
+
 def study_lite0(
     model: nn.Module,
     crops: Float[torch.Tensor, "n_crops 3 side side"],
@@ -59,14 +70,8 @@ def classify(model: nn.Module, photograph: str, side: int = 224) -> tuple[int, s
     >>> classify(load_lite0(), "coffee")[:2]
     (967, 'espresso')
     """
-    pixels = datasets.load_photographs()[photograph].pixels
-    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-    short = min(image.shape[1:])
-    top, left = ((n - short) // 2 for n in image.shape[1:])
-    square = image[None, :, top : top + short, left : left + short].float()
-    resized = nn.functional.interpolate(square, (side, side), mode="bilinear", antialias=True)
     with torch.no_grad():
-        logits = model.eval()(datasets.normalise(resized.round().clamp(0, 255).to(torch.uint8)))
+        logits = model.eval()(load_square(photograph, side))
     probability, index = logits.softmax(dim=1).max(dim=1)
     names = torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"]
     return int(index), names[int(index)], float(probability)

@@ -1,0 +1,290 @@
+"""Where does this unit look? Every tool's answer for one unit and one photograph, measured.
+
+All tools get the same unit of the same network. What is compared is the map of magnitudes over the
+image; the exact theoretical field is the yardstick, since no pixel outside it can matter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from scipy.stats import rankdata
+from torch import nn
+
+from erfbook import erf
+from erfbook.experiments import looks_occlusion as occlusion
+from erfbook.experiments import looks_tools as tools
+from erfbook.experiments.looks_unit import Target, UnitValue, go_back
+
+LABELS = {
+    "gradient": "gradient",
+    "deconvnet": "deconvnet",
+    "guided": "guided backprop",
+    "integrated": "integrated gradients",
+    "expected": "SHAP, gradients",
+    "partition": "SHAP, cells",
+    "occlusion": "occlusion",
+    "gradcam": "Grad-CAM (class)",
+}
+NEEDS = {"integrated": "captum", "gradcam": "captum", "expected": "shap", "partition": "shap"}
+BACKWARD = ("gradient", "deconvnet", "guided", "integrated", "expected")
+LAST_LAYER = "_bn1"  # where Grad-CAM is taken: the last plane, 7 x 7 units
+BLOCK_PX = 8  # maps are compared as means over blocks of the shallower layer's stride
+
+
+@dataclass(frozen=True)
+class Look:
+    """One tool's answer.
+
+    Args:
+        tool: a key of ``LABELS``.
+        map: magnitude at each pixel, summed over channels; all zero if the tool is not installed.
+        target: the unit that was asked about.
+        seconds: what the tool took, its import left out.
+    """
+
+    tool: str
+    map: Float[np.ndarray, "height width"]
+    target: Target
+    seconds: float
+
+    @property
+    def share_inside(self) -> float:
+        """Share of the map's mass on pixels that can influence the unit."""
+        return self._share(self.map[self.target.inside].sum())
+
+    @property
+    def outside(self) -> float:
+        """Largest value outside the exact field, over the largest of all."""
+        largest = self.map.max()
+        return float(self.map[~self.target.inside].max() / largest) if largest else np.nan
+
+    @property
+    def hull(self) -> tuple[int, int]:
+        """Height and width of the smallest box that holds every pixel that is not zero."""
+        where = np.argwhere(self.map > 0)
+        return tuple(int(n) for n in np.ptp(where, axis=0) + 1) if len(where) else (0, 0)
+
+    @property
+    def mass_px(self) -> float:
+        """Side of the square as large as the smallest set that holds 95.45 % of the mass."""
+        return self._side("smallest-set")
+
+    @property
+    def square_px(self) -> float:
+        """Side of the smallest square around the field's centre that holds as much."""
+        return self._side("centred-square")
+
+    @property
+    def pixels_px(self) -> float:
+        """Luo's size: pixels above 4.55 % of the centre; NaN where the centre itself is zero."""
+        try:
+            return erf.size(self._as_map())
+        except ValueError:
+            return np.nan
+
+    @property
+    def offset_px(self) -> float:
+        """Distance of the map's centre of mass from the field's centre."""
+        if not self.map.any():
+            return np.nan
+        places = np.indices(self.map.shape).reshape(2, -1)
+        middle = places @ self.map.ravel() / self.map.sum()
+        return float(np.hypot(*(middle - self.target.field.centre(self.target.unit))))
+
+    def _share(self, mass: float) -> float:
+        total = self.map.sum()
+        return float(mass / total) if total else np.nan
+
+    def _side(self, method: str) -> float:
+        if not self.map.any():
+            return np.nan
+        share = erf.area_ratio(
+            self._as_map(), 1 - erf.TWO_SIGMA, method=method, scale="linear"
+        )
+        return float(np.sqrt(share * self.map.size))
+
+    def _as_map(self) -> erf.Map:
+        return erf.Map(values=self.map, centre=self.target.field.centre(self.target.unit))
+
+
+@dataclass(frozen=True)
+class Looks:
+    """All tools' answers for one unit on one photograph; ``looks["occlusion"]``."""
+
+    target: Target
+    image: Float[torch.Tensor, "1 3 height width"]
+    answers: Mapping[str, Look]
+    settings: tools.Settings
+
+    def __getitem__(self, tool: str) -> Look:
+        return self.answers[tool]
+
+    def correlations(self, *, detail: bool = False) -> Float[np.ndarray, "tool tool"]:
+        """Return the rank correlation of every pair of maps; see :func:`correlate`."""
+        maps = [one.map for one in self.answers.values()]
+        pairs = [[correlate(a, b, self.target, detail=detail) for b in maps] for a in maps]
+        return np.array(pairs)
+
+
+def look(
+    model: nn.Module,
+    image: Float[torch.Tensor, "1 3 height width"],
+    target: Target,
+    background: Float[torch.Tensor, "n 3 height width"],
+    settings: tools.Settings,
+) -> Looks:
+    """Ask every installed tool where a unit looks.
+
+    Args:
+        model: the network, in evaluation mode.
+        image: the photograph.
+        target: the unit.
+        background: other photographs, from which SHAP's GradientExplainer starts.
+        settings: how much work the tools may do.
+    """
+    askers = _askers(model, image, target, background, settings)
+    answers = {}
+    for tool in LABELS:
+        missing = tool in NEEDS and not tools.is_installed(NEEDS[tool])
+        if not missing:
+            _import(NEEDS.get(tool))
+        started = time.perf_counter()
+        found = np.zeros(tuple(image.shape[2:])) if missing else askers[tool]()
+        answers[tool] = Look(tool, tools.magnitude(found), target, time.perf_counter() - started)
+    return Looks(target, image, answers, settings)
+
+
+def _askers(model, image, target, background, settings) -> dict[str, Callable]:
+    patch = (settings.patch_px, settings.patch_px)
+    starts = occlusion.slide(tuple(image.shape[2:]), patch, settings.stride_px)
+
+    def measure():
+        return erf.measure(
+            model, image, target.layer, target.unit, channel=target.channel, crop=False
+        ).values
+
+    def cover():
+        return occlusion.occlude(model, image, target, patch=patch, starts=starts).map
+
+    def integrate():
+        return tools.integrate_gradients(model, image, target, settings.n_steps)
+
+    def expect():
+        options = {"n_samples": settings.n_samples, "seed": settings.seed}
+        return tools.expect_gradients(model, image, target, background, **options)
+
+    def halve():
+        options = {"n_evals": settings.n_evals, "seed": settings.seed}
+        return tools.share_among_cells(model, image, target, tools.blur(image), **options)
+
+    def locate():
+        with torch.no_grad():
+            index = int(model(image).argmax())
+        return tools.locate_class(model, image, LAST_LAYER, index)
+
+    return {
+        "gradient": measure,
+        "deconvnet": lambda: go_back(model, image, target, "deconvnet"),
+        "guided": lambda: go_back(model, image, target, "guided"),
+        "integrated": integrate,
+        "expected": expect,
+        "partition": halve,
+        "occlusion": cover,
+        "gradcam": locate,
+    }
+
+
+def correlate(
+    a: Float[np.ndarray, "height width"],
+    b: Float[np.ndarray, "height width"],
+    target: Target,
+    *,
+    detail: bool = False,
+) -> float:
+    """Return Spearman's rank correlation of two maps over blocks of the field's box.
+
+    Single pixels are no fair ground: strides print a comb on every map that goes backwards, and a
+    patch cannot see it.
+
+    Args:
+        a, b: the maps.
+        target: the unit whose field they are compared in.
+        detail: leave out what being near the centre explains. The ranks are then taken relative to
+            the mean rank of the blocks in the same square ring around the field's centre, which
+            makes it a partial rank correlation.
+    """
+    box = tuple(slice(first, last + 1) for first, last in target.box)
+    first, second = (_block_means(m[box]) for m in (a, b))
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return np.nan
+    ranks = [rankdata(values) for values in (first.ravel(), second.ravel())]
+    if detail:
+        steps = [np.abs(np.arange(n) - (n - 1) / 2) for n in first.shape]
+        ring = np.rint(np.maximum(steps[0][:, None], steps[1][None, :])).astype(int).ravel()
+        ranks = [r - (np.bincount(ring, r) / np.bincount(ring).clip(1))[ring] for r in ranks]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def tabulate_looks(looks: Looks) -> pd.DataFrame:
+    """Return one row a tool: how much of the map can matter, how far it reaches, its size."""
+    rows = [
+        {
+            "tool": LABELS[one.tool],
+            "inside the field": f"{one.share_inside:.1%}",
+            "box, px": f"{one.hull[0]} × {one.hull[1]}",
+            "95.45 % of mass, px": f"{one.mass_px:.0f}",
+            "centred square, px": f"{one.square_px:.0f}",
+            "above 4.55 %, px": f"{one.pixels_px:.0f}",
+            "offset, px": f"{one.offset_px:.1f}",
+            "seconds": f"{one.seconds:.2f}",
+        }
+        for one in looks.answers.values()
+    ]
+    return pd.DataFrame(rows).set_index("tool")
+
+
+def name_looks(looks: Looks) -> dict[str, dict]:
+    """Return the answers under the names that prose and the ledger use, tagged by the field."""
+    side = looks.target.field.size[0]
+    named: dict[str, dict] = {
+        f"channel_{side}": {"value": looks.target.channel},
+        f"z_score_{side}": {"value": looks.target.z_score},
+        f"unit_{side}": {"value": looks.target.unit[0]},
+    }
+    for tool, one in looks.answers.items():
+        named |= {
+            f"inside_{tool}_{side}": {"value": one.share_inside},
+            f"outside_{tool}_{side}": {"value": one.outside},
+            f"box_{tool}_{side}": {"value": max(one.hull), "unit": "px"},
+            f"mass_{tool}_{side}": {"value": one.mass_px, "unit": "px"},
+            f"area_{tool}_{side}": {"value": (one.mass_px / side) ** 2},
+            f"offset_{tool}_{side}": {"value": one.offset_px, "unit": "px"},
+            f"seconds_{tool}_{side}": {"value": one.seconds, "unit": "s"},
+        }
+    for name, detail in (("rank", False), ("detail", True)):
+        with_gradient = looks.correlations(detail=detail)[0]
+        for tool, value in zip(looks.answers, with_gradient, strict=True):
+            named[f"{name}_{tool}_{side}"] = {"value": float(value)}
+    return named
+
+
+def _block_means(values: np.ndarray) -> np.ndarray:
+    rows, columns = (-(-n // BLOCK_PX) * BLOCK_PX for n in values.shape)
+    filled = np.full((rows, columns), np.nan)
+    filled[: values.shape[0], : values.shape[1]] = values
+    blocks = filled.reshape(rows // BLOCK_PX, BLOCK_PX, columns // BLOCK_PX, BLOCK_PX)
+    return np.nanmean(blocks, axis=(1, 3))
+
+
+def _import(library: str | None) -> None:
+    """Import a library before its first use is timed."""
+    if library:
+        with tools.expected_warnings():
+            __import__(library)
