@@ -14,6 +14,9 @@ from torch import nn
 from erfbook import erf, models, rf
 from erfbook.experiments.lite0 import LAYERS, load_crops, load_lite0
 
+# What a unit that used every pixel of its field alike would have: the square that holds all but
+# 4.55 % of the mass, over the whole.
+EVEN_RATIO = math.sqrt(1 - erf.TWO_SIGMA)
 # Layers of the random networks: one at the end of each resolution that fits the input. Chosen by
 # us.
 RANDOM_NETWORKS = {
