@@ -207,11 +207,11 @@ def name_odd_numbers(odd: OddNumbers) -> Results:
     """Name the searches' counts and the built networks' sizes."""
     results: Results = {
         "cifar_layouts": {"value": odd.cifar.n_tried},
-        "cifar_layouts_74": {"value": len(odd.cifar.exact)},
+        "cifar_even_layouts_74": {"value": sum(not x.is_odd for x in odd.cifar.exact)},
         "cifar_odd_layouts": {"value": odd.cifar_odd.n_tried},
         "cifar_odd_layouts_74": {"value": len(odd.cifar_odd.exact)},
-        "cifar_odd_below": {"value": odd.cifar_odd.below, "unit": "px"},
-        "cifar_odd_above": {"value": odd.cifar_odd.above, "unit": "px"},
+        "cifar_nearest_below": {"value": odd.cifar_odd.below, "unit": "px"},
+        "cifar_nearest_above": {"value": odd.cifar_odd.above, "unit": "px"},
         "camvid_layouts": {"value": odd.camvid.n_tried},
         "camvid_layouts_505": {"value": len(odd.camvid.exact)},
         "camvid_below": {"value": odd.camvid.below, "unit": "px"},
@@ -220,7 +220,7 @@ def name_odd_numbers(odd: OddNumbers) -> Results:
         "camvid_uniform": {"value": len(odd.uniform)},
         "camvid_uniform_tried": {"value": odd.n_uniform},
         "camvid_uniform_resnet34": {"value": any(x.stages == (3, 4, 6, 3) for x in odd.uniform)},
-        "odd_numbers_confirmed": {"value": odd.confirmed},
+        "layouts_confirmed": {"value": odd.confirmed},
         "pooled_vgg_layouts": {"value": len(odd.vgg)},
         "pooled_vgg_distance": {"value": odd.vgg[0].distance},
         "pooled_vgg_nearest": {"value": "-".join(map(str, odd.vgg[0].stages))},
