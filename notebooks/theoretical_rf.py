@@ -17,7 +17,7 @@
 # {term}`theoretical receptive field` is known, what does its size say about accuracy, about the image's border, and about what the unit does see?
 #
 # **Answer in one line.** A path of layers sees what one layer would, so a kernel, a stride and a padding describe it exactly; two numbers
-# decide whether paths that meet agree; and in today's networks most units look past the border of the image.
+# decide whether paths that meet agree ({term}`aligned`); and in today's networks most units look past the border of the image.
 #
 # {cite:t}`araujo2019` gave the recurrences, the closed forms and a table of ten networks. This chapter derives them in another way, runs them against networks
 # that are traced and executed, recomputes the table, and decides the claims `distill.*` of the scoreboard that are arithmetic.
@@ -233,7 +233,7 @@ plots.plot_accuracy(ax, fits["all"]);
 # - **Not sufficient.** In {glue:text}`accuracy_discordant:d` of {glue:text}`accuracy_pairs:d` pairs the network with the larger field is the less accurate one. And training counts: torchvision gives {glue:text}`training_pairs:d`
 #   of its networks with two sets of weights, and the newer recipe adds {glue:text}`training_gain_least:.1f` to {glue:text}`training_gain_most:.1f` points at the same field.
 # - **Necessary?** The table cannot tell. A unit at one corner of a 224 px image sees all of it with a field of {glue:text}`saturated_px:d` px, and {glue:text}`saturated_networks:d` of the ten are larger: whatever moves
-#   accuracy among them, it is not more pixels. In the other direction {cite:t}`brendel2019` come close to networks of the table with fields of a few dozen pixels.
+#   accuracy among them, it is not more pixels. In the other direction {cite:t}`brendel2019` report the accuracy of AlexNet from features of 17 px.
 # - **One network decides the slope.** Leaving one out moves it between {glue:text}`accuracy_slope_leave_one_out_low:.1f` and {glue:text}`accuracy_slope_leave_one_out_high:.1f`. Depth, width, year and training grow along with the field.
 
 # %% [markdown]

@@ -138,15 +138,16 @@ def name_path_check(check: PathCheck) -> dict[str, dict]:
 
 
 def _draw_stack(rng: np.random.Generator) -> tuple[list[dict[str, int]], list[Window]]:
-    options = [
-        {
-            "kernel_size": int(rng.integers(1, 6)),
-            "stride": int(rng.choice([1, 1, 2, 3])),
-            "padding": int(rng.integers(0, 3)),
-            "dilation": int(rng.choice([1, 1, 1, 2, 3])),
-        }
-        for _ in range(rng.integers(1, 7))
-    ]
+    """Draw one to six layers; every other stack, on average, has no holes in its regions."""
+    is_dense = rng.random() < 0.5
+    options = []
+    for _ in range(rng.integers(1, 7)):
+        kernel, stride = int(rng.integers(1, 6)), int(rng.choice([1, 1, 2, 3]))
+        dilation, padding = int(rng.choice([1, 1, 2, 3])), int(rng.integers(0, 3))
+        if is_dense:
+            kernel, dilation = max(kernel, stride), 1
+        named = {"kernel_size": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+        options.append(named)
     path = [
         Window(theory.effective_kernel(o["kernel_size"], o["dilation"]), o["stride"], o["padding"])
         for o in options

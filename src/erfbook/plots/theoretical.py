@@ -122,7 +122,7 @@ def plot_border_cut(axes: Sequence[plt.Axes], borders: Mapping, prediction) -> S
     """
     by_depth, inside, by_size = axes
     by_size.plot(*prediction, color=COLORS["predicted"], linewidth=1.2, label="evenly spread")
-    for network, colour, marker in zip(borders.values(), _SERIES, _MARKERS, strict=True):
+    for network, colour, marker in zip(borders.values(), _SERIES, _MARKERS, strict=False):
         style = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1}
         depth = [layer.depth for layer in network.layers]
         cut = [layer.share_cut for layer in network.layers]
