@@ -92,6 +92,56 @@ class TheoreticalRf(Parameters):
     )  # fmt: skip
 
 
+class WhereAUnitLooks(Parameters):
+    """The tools that the Distill article names, asked where two units of one network look."""
+
+    notebook = "where_a_unit_looks"
+    limits = {
+        "smoke": "Few samples, steps and patches: what is exact stays exact, but sizes and "
+        "correlations of the sampled methods are rough.",
+        "laptop": "One network, two of its units and one photograph: it says how these tools "
+        "behave on an input where the right answer is known, not how they behave on average.",
+        "paper": "One network, two of its units and one photograph, with finer patches and more "
+        "samples: it says how these tools behave here, not how they behave on average.",
+    }
+    photograph: str = param(
+        "the photograph whose middle the units see",
+        smoke="cat", laptop="cat", paper="cat",
+        choices=("astronaut", "cat", "coffee", "motorcycle", "rocket"),
+    )  # fmt: skip
+    n_changes: int = param(
+        "other photographs, channels and sets of shuffled weights that are tried",
+        low=1, high=4, smoke=1, laptop=3, paper=4,
+    )  # fmt: skip
+    n_steps: int = param(
+        "steps of integrated gradients",
+        unit="steps", low=4, high=4096, smoke=16, laptop=64, paper=512,
+    )  # fmt: skip
+    n_samples: int = param(
+        "samples of SHAP's GradientExplainer",
+        unit="samples", low=2, high=10_000, smoke=8, laptop=32, paper=400,
+    )  # fmt: skip
+    n_evals: int = param(
+        "evaluations of the network by SHAP's PartitionExplainer",
+        unit="images", low=16, high=100_000, smoke=64, laptop=500, paper=4000,
+    )  # fmt: skip
+    patch_px: int = param(
+        "side of the patch of occlusion", unit="px", low=4, high=64, smoke=16, laptop=16, paper=16
+    )
+    stride_px: int = param(
+        "step between positions of the patch",
+        unit="px", low=1, high=64, smoke=16, laptop=8, paper=4,
+    )  # fmt: skip
+    bars_px: tuple[int, ...] = param(
+        "widths of the bars that test how far occlusion reaches",
+        unit="px", low=1, high=64, smoke=(1, 16), laptop=(1, 4, 8, 16, 32),
+        paper=(1, 2, 4, 8, 16, 32, 48, 64),
+    )  # fmt: skip
+    seed: int = param(
+        "of SHAP's samples", low=0, high=2**31 - 1, smoke=0, laptop=0, paper=0
+    )  # fmt: skip
+
+
 class ErfVerification(Parameters):
     """Section 3.1 of Luo et al. (2016): every figure at its size, measured and predicted."""
 
@@ -190,7 +240,8 @@ class ErfPhotographs(Parameters):
 
 
 NOTEBOOKS: dict[str, type[Parameters]] = {
-    cls.notebook: cls for cls in (FourierBinomial, TheoreticalRf, ErfVerification, ErfPhotographs)
+    cls.notebook: cls
+    for cls in (FourierBinomial, TheoreticalRf, WhereAUnitLooks, ErfVerification, ErfPhotographs)
 }
 
 

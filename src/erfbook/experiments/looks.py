@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from torch import nn
 from erfbook import erf
 from erfbook.experiments import looks_occlusion as occlusion
 from erfbook.experiments import looks_tools as tools
-from erfbook.experiments.looks_unit import Target, UnitValue, go_back
+from erfbook.experiments.looks_unit import Target, go_back
 
 LABELS = {
     "gradient": "gradient",
@@ -105,9 +105,7 @@ class Look:
     def _side(self, method: str) -> float:
         if not self.map.any():
             return np.nan
-        share = erf.area_ratio(
-            self._as_map(), 1 - erf.TWO_SIGMA, method=method, scale="linear"
-        )
+        share = erf.area_ratio(self._as_map(), 1 - erf.TWO_SIGMA, method=method, scale="linear")
         return float(np.sqrt(share * self.map.size))
 
     def _as_map(self) -> erf.Map:
@@ -121,7 +119,7 @@ class Looks:
     target: Target
     image: Float[torch.Tensor, "1 3 height width"]
     answers: Mapping[str, Look]
-    settings: tools.Settings
+    settings: tools.ToolSettings
 
     def __getitem__(self, tool: str) -> Look:
         return self.answers[tool]
@@ -133,12 +131,12 @@ class Looks:
         return np.array(pairs)
 
 
-def look(
+def ask_tools(
     model: nn.Module,
     image: Float[torch.Tensor, "1 3 height width"],
     target: Target,
     background: Float[torch.Tensor, "n 3 height width"],
-    settings: tools.Settings,
+    settings: tools.ToolSettings,
 ) -> Looks:
     """Ask every installed tool where a unit looks.
 

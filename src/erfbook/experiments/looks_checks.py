@@ -52,12 +52,12 @@ def measure_reactions(
     image: Float[torch.Tensor, "1 3 height width"],
     target: Target,
     others: Float[torch.Tensor, "n 3 height width"],
-    settings: tools.Settings,
+    settings: tools.ToolSettings,
 ) -> Reactions:
     """Return how each tool's map changes with the photograph, the channel and the weights.
 
     Args:
-        model, image, target, settings: as for ``look``.
+        model, image, target, settings: as for ``ask_tools``.
         others: other photographs; as many channels and sets of weights are tried. The channels are
             the next most excited ones; the weights are the trained ones, each tensor shuffled, with
             batch norm calibrated on the photographs.
@@ -90,7 +90,7 @@ def name_reactions(reactions: Reactions) -> dict[str, dict]:
     }
 
 
-def check_agreement(
+def compare_with_captum(
     model: nn.Module, image: Float[torch.Tensor, "1 3 height width"], target: Target
 ) -> dict[str, float]:
     """Return the largest differences between ours and Captum's, over the largest value.

@@ -57,7 +57,7 @@ def find_footprint(
     return padded[:, PADDING : PADDING + SIDE, PADDING : PADDING + SIDE]
 
 
-def check_tools(seed: int = 0) -> dict[str, float]:
+def check_known_unit(seed: int = 0) -> dict[str, float]:
     """Return each tool's largest error on the linear unit, over the largest right value.
 
     Right are: for gradients the footprint w; for methods with a baseline b, w (x - b); for
@@ -66,8 +66,7 @@ def check_tools(seed: int = 0) -> dict[str, float]:
     model = make_linear_network(seed)
     generator = torch.Generator().manual_seed(seed + 1)
     image, base = (
-        torch.rand((1, CHANNELS, SIDE, SIDE), generator=generator) + shift
-        for shift in (1.0, 0.0)
+        torch.rand((1, CHANNELS, SIDE, SIDE), generator=generator) + shift for shift in (1.0, 0.0)
     )
     report = rf.analyze(model, tuple(image.shape[1:]))
     target = Target(LAYER, report[LAYER].central_unit, 1, report[LAYER])
@@ -77,9 +76,7 @@ def check_tools(seed: int = 0) -> dict[str, float]:
     effects = np.array([value[:, r : r + PATCH, c : c + PATCH].sum() for r, c in starts])
     covered = occlusion.spread(effects, starts, (PATCH, PATCH), (SIDE, SIDE))
     patches = occlusion.occlude(model, image, target, patch=(PATCH, PATCH), starts=starts)
-    gaps = {
-        rule: _gap(go_back(model, image, target, rule).numpy(), weights) for rule in RULES
-    }
+    gaps = {rule: _gap(go_back(model, image, target, rule).numpy(), weights) for rule in RULES}
     gaps["occlusion"] = _gap(patches.map, covered)
     if tools.is_installed("captum"):
         gaps |= _check_captum(model, image, target, weights, covered)

@@ -104,9 +104,7 @@ def spread(
 
 
 def _window(start: np.ndarray, patch: tuple[int, int]) -> tuple[slice, slice]:
-    rows, columns = (
-        slice(max(int(s), 0), int(s) + p) for s, p in zip(start, patch, strict=True)
-    )
+    rows, columns = (slice(max(int(s), 0), int(s) + p) for s, p in zip(start, patch, strict=True))
     return rows, columns
 
 

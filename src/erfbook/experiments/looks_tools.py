@@ -5,6 +5,7 @@ Captum and SHAP are imported where they are needed; a book without them says so 
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import warnings
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ BATCH = 8  # images computed at once: the fastest on a CPU for these networks
 # What the two libraries warn about in every use, and why it does not matter here.
 _EXPECTED = {
     "Setting backward hooks on ReLU": UserWarning,  # Captum says that it does what it was asked
-    "Input Tensor .* did not already require gradients": UserWarning,  # Captum sets what it needs and says so
+    "Input Tensor .* did not already require gradients": UserWarning,  # Captum sets it
     "The set_.* function will be deprecated": PendingDeprecationWarning,  # SHAP's colour maps
     "__array_wrap__ must accept": DeprecationWarning,  # SHAP gives tensors to numpy
     "unrecognized nn.Module": UserWarning,  # SHAP's DeepExplainer; the chapter reports it
@@ -30,7 +31,7 @@ _EXPECTED = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class ToolSettings:
     """How much work the tools may do.
 
     Args:
@@ -156,7 +157,8 @@ def explain_deeply(
     with expected_warnings():
         import shap
 
-        explainer = shap.DeepExplainer(UnitValue(model, target), background)
+        unit = UnitValue(copy.deepcopy(model), target)  # it hangs hooks on every module
+        explainer = shap.DeepExplainer(unit, background)
         values = explainer.shap_values(image, check_additivity=False)
     return np.asarray(values, dtype=np.float64)[..., 0]
 

@@ -20,6 +20,14 @@ from erfbook.plots.fields import (
     plot_structure_profiles,
     plot_structures,
 )
+from erfbook.plots.looks import (
+    plot_looks_agreement,
+    plot_looks_maps,
+    plot_looks_reach,
+    plot_looks_reactions,
+    plot_looks_sizes,
+    plot_looks_units,
+)
 from erfbook.plots.photographs import (
     plot_photograph_maps,
     plot_photograph_profiles,
@@ -62,6 +70,12 @@ __all__ = [
     "plot_field_on_photograph",
     "plot_gaussian_limit",
     "plot_inverse_transform",
+    "plot_looks_agreement",
+    "plot_looks_maps",
+    "plot_looks_reach",
+    "plot_looks_reactions",
+    "plot_looks_sizes",
+    "plot_looks_units",
     "plot_nonlinearities",
     "plot_photograph_maps",
     "plot_photograph_profiles",
