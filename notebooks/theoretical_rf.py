@@ -31,7 +31,8 @@ import numpy as np
 
 from erfbook import plots, theory
 from erfbook.book import page
-from erfbook.experiments import accuracy, alignment, borders, effective, layouts, operations, published, theoretical, tiling
+from erfbook.experiments import accuracy, alignment, borders, effective, operations, theoretical, tiling
+from erfbook.experiments import published, published_names, same_padding
 from erfbook.theory import Window
 
 run = page.begin("theoretical_rf", globals())
@@ -193,20 +194,44 @@ plots.plot_alignment(axes, examples);
 # (sec-tr-table)=
 # ## The published table, recomputed
 #
-# **{glue:text}`table_matches:d` of the ten rows come out in all three numbers, from definitions written anew after TF-Slim's.** The table gives size, effective stride and effective padding of the last plane at an
-# input of 224 px, and each network's top-1 accuracy on ImageNet. The input's size matters: under `SAME` padding a strided layer pads an even and an odd plane differently, so paddings (and alignment) hold at 224 px, not in general.
+# **{glue:text}`table_matches:d` of the {glue:text}`table_rows:d` rows come out in all three numbers**, from definitions written anew after TF-Slim's. The table gives size / effective stride / effective
+# padding of the last plane before a network's head, and its top-1 accuracy on ImageNet. No network is misaligned.
 
 # %%
-rows, fits = published.recompute_table(), accuracy.fit_families()
-for name, result in published.name_published(rows, fits).items():
+rows = published.recompute_table()
+for name, result in published_names.name_table(rows).items():
     run.report(name, **result)
-published.tabulate(rows)
+published_names.tabulate(rows)
 
 # %% [markdown]
-# torchvision's networks of the same names are not the same networks. Its ResNets stride in the 3 × 3 layer of a stage's *first* unit, TF-Slim's in a stage's *last*, so that every later
-# 3 × 3 layer up to there sees less: {glue:text}`table_resnet_v1_50_torchvision_size:d` px instead of {glue:text}`table_resnet_v1_50_size:d` for 50 layers. Its AlexNet pads the first layer
-# (padding {glue:text}`table_alexnet_v2_torchvision_padding:d` instead of {glue:text}`table_alexnet_v2_padding:d`). VGG-16 and Inception v3 agree. Its GoogLeNet, used below, is Inception v1 with batch norm, with a
-# 3 × 3 kernel where the paper has 5 × 5 and pools that round up. A number from one library does not describe the other's weights.
+# **torchvision's networks of the same names are not the same networks.** VGG-16 and Inception v3 agree. AlexNet pads its first layer, which TF-Slim does not
+# (effective padding {glue:text}`table_alexnet_v2_torchvision_padding:d` instead of {glue:text}`table_alexnet_v2_padding:d`). A ResNet of TF-Slim strides in the last unit of its blocks, one of torchvision
+# in the first unit of its stages, so from {glue:text}`table_resnet_v1_50_size_parts_at` on the fields differ: {glue:text}`table_resnet_v1_50_torchvision_size:d` px instead of
+# {glue:text}`table_resnet_v1_50_size:d` at the end of ResNet-50. With the stride moved, TF-Slim's has {glue:text}`variant_stride_first_size:d` too; what is left is the padding of the first pool. torchvision's GoogLeNet,
+# used below, has a 3 × 3 kernel where Inception has its 5 × 5, and pools that round up.
+#
+# **The paddings are published for 224 px, and hold for few other sizes.** TensorFlow's `SAME` rule pads a 3-tap layer of stride 2 before the first value if the plane is odd, and not if it is even. The plane at stride
+# $s$ has $\lceil n/s \rceil$ values, and whether that is odd is one binary digit of $-n$. The digits add up to
+#
+# $$
+# P_0(n) = P_0(224) + \sum_{s} s \, \big[ \text{digit } s \text{ of } {-n} \text{ is } 1 \big]
+# $$ (eq-tr-same)
+#
+# over the strides at which a network has such a layer. For MobileNet v1 all five digits count, so that its padding is right where 32 divides $n$.
+
+# %%
+sides = range(193, 257, 9)
+rule, variants = same_padding.check_padding(sides), same_padding.vary_resnet()
+for name, result in published_names.name_padding(rule, variants).items():
+    run.report(name, **result)
+run.report("padding_misses", rule.n_checked - rule.n_equal)
+print(variants["same"].why)
+
+# %% [markdown]
+# On {glue:text}`padding_checked:d` pairs of network and size {eq}`eq-tr-same` misses the analysed padding {glue:text}`padding_misses:d` times; the published padding is right on
+# {glue:text}`padding_published_holds:d` of them. At 224 px the rule moves the fields of MobileNet v1 {glue:text}`table_mobilenet_v1_offset:.1f` px towards the lower right of where they would be centred;
+# torchvision's ResNets, which pad alike on both sides, sit {glue:text}`table_resnet_v1_50_torchvision_offset:.1f` px the other way. And a ResNet-50 whose strided 3 × 3 layers used `SAME` would be misaligned: the line above names
+# the paths. TF-Slim avoids it by padding those layers by a fixed one.
 
 # %% [markdown]
 # (sec-tr-accuracy)=
@@ -214,14 +239,14 @@ published.tabulate(rows)
 #
 # **Over these ten networks accuracy does grow with the logarithm of the field, and the ten cannot say why.** The least-squares line gains {glue:text}`accuracy_slope:.1f` points
 # [{glue:text}`accuracy_slope_low:.1f`, {glue:text}`accuracy_slope_high:.1f`] for every doubling of the field. On the logarithm it explains
-# {glue:text}`accuracy_log_r2:.0%` of the variance, on the size itself {glue:text}`accuracy_linear_r2:.0%`.
+# {glue:text}`accuracy_log_r2:.0%` of the variance, on the size itself {glue:text}`accuracy_linear_r2:.0%`. torchvision publishes accuracies too: its networks whose fields are local are a second sample.
 
 # %% tags=["hide-input"]
-survey = accuracy.survey_torchvision()
-gains = accuracy.compare_training(survey)
-run.report("training_gain_least", min(gains.values()), unit="points")
-run.report("training_gain_most", max(gains.values()), unit="points")
-run.report("training_pairs", len(gains))
+fits, survey = accuracy.fit_families(), accuracy.survey_torchvision()
+for name, result in (published_names.name_accuracy(fits) | published_names.name_survey(survey)).items():
+    run.report(name, **result)
+run.report("accuracy_slope_above_zero", fits["all"].slope.low > 0)
+run.report("accuracy_log_gain", fits["all"].r2 - fits["all"].linear_r2)
 run.report("saturated_px", 2 * published.TABLE_SIDE - 1, unit="px")
 run.report("saturated_networks", sum(row.ours.size > 2 * published.TABLE_SIDE - 1 for row in rows));
 
@@ -230,11 +255,16 @@ fig, ax = plots.figure(1, 1, height=3.6)
 plots.plot_accuracy(ax, fits["all"]);
 
 # %% [markdown]
-# - **Not sufficient.** In {glue:text}`accuracy_discordant:d` of {glue:text}`accuracy_pairs:d` pairs the network with the larger field is the less accurate one. And training counts: torchvision gives {glue:text}`training_pairs:d`
-#   of its networks with two sets of weights, and the newer recipe adds {glue:text}`training_gain_least:.1f` to {glue:text}`training_gain_most:.1f` points at the same field.
-# - **Necessary?** The table cannot tell. A unit at one corner of a 224 px image sees all of it with a field of {glue:text}`saturated_px:d` px, and {glue:text}`saturated_networks:d` of the ten are larger: whatever moves
-#   accuracy among them, it is not more pixels. In the other direction {cite:t}`brendel2019` report the accuracy of AlexNet from features of 17 px.
-# - **One network decides the slope.** Leaving one out moves it between {glue:text}`accuracy_slope_leave_one_out_low:.1f` and {glue:text}`accuracy_slope_leave_one_out_high:.1f`. Depth, width, year and training grow along with the field.
+# - **One network carries much of it.** Without {glue:text}`accuracy_most_influential` the slope is {glue:text}`accuracy_slope_no_oldest:.1f` [{glue:text}`accuracy_slope_no_oldest_low:.1f`,
+#   {glue:text}`accuracy_slope_no_oldest_high:.1f`] and the line fits far better ({glue:text}`accuracy_log_r2_no_oldest:.0%`); without the Inceptions the interval,
+#   [{glue:text}`accuracy_slope_no_inception_low:.1f`, {glue:text}`accuracy_slope_no_inception_high:.1f`], includes zero.
+# - **A second sample agrees weakly.** torchvision's networks give {glue:text}`survey_slope:.1f` [{glue:text}`survey_slope_low:.1f`, {glue:text}`survey_slope_high:.1f`] points a doubling, with a correlation of
+#   {glue:text}`survey_correlation:.2f`, and {glue:text}`survey_discordant:d` of {glue:text}`survey_pairs:d` pairs in the wrong order.
+# - **Not sufficient.** In the table too, {glue:text}`accuracy_discordant:d` of {glue:text}`accuracy_pairs:d` pairs have the larger field and the lower accuracy. And training alone adds
+#   {glue:text}`survey_training_gain_low:.1f` to {glue:text}`survey_training_gain_high:.1f` points to {glue:text}`survey_training_n:d` of torchvision's networks, at the same field: as much as the line gives for a doubling.
+# - **Necessary?** In the table no network reaches 80 % with less than {glue:text}`accuracy_smallest_field_80:d` px, in torchvision one does with {glue:text}`survey_smallest_field_80:d`. Beyond
+#   {glue:text}`saturated_px:d` px every unit of a 224 px image sees all of it, and {glue:text}`saturated_networks:d` of the ten are beyond: whatever moves accuracy among them, it is not more pixels. In the other
+#   direction {cite:t}`brendel2019` report AlexNet's accuracy from features of 17 px.
 
 # %% [markdown]
 # (sec-tr-border)=
@@ -326,18 +356,27 @@ plots.plot_unet_tiling(axes, tiles);
 # (sec-tr-odd)=
 # ## Odd numbers of other papers
 #
-# **A stated field is a constraint on the layers behind it, and some cannot be met as described.** All arrangements of the stated kind were enumerated with {eq}`eq-tr-closed`, and those that fit were built and analysed.
+# **A stated field is a constraint on the layers behind it, and some cannot be met as described.** All arrangements of the stated kind were enumerated with {eq}`eq-tr-closed`, and a sample of those that fit
+# was built and analysed: the ledger requires that each has the size it was found for.
 
 # %%
-odd = layouts.explain()
-for name, result in layouts.name_layouts(odd).items():
+odd = published_names.explain_odd_numbers()
+for name, result in published_names.name_odd_numbers(odd).items():
     run.report(name, **result)
 
 # %% [markdown]
-# - **74 px** (a ResNet of 17 blocks without downsampling, {cite:t}`luo2016`). With stride 1 the size is $1 + \sum (k_l - 1)$, odd as long as all kernels are odd: {glue:text}`cifar_odd_layouts_74:d` arrangements with
-#   odd kernels reach it, the nearest have {glue:text}`cifar_nearest_below:d` and {glue:text}`cifar_nearest_above:d`. With an even kernel somewhere {glue:text}`cifar_even_layouts_74:d` do.
-# - **505 px** (16 blocks, four subsamplings, same paper). {glue:text}`camvid_layouts_505:d` of {glue:text}`camvid_layouts:d` arrangements reach it, so the number does not identify the network.
-# - **181, 359, 537, 715** and **213, 318, 423** (VGG-like and ResNet-50 with a pool of kernel $k+1$ and stride $k$ behind a 3 × 3 layer, Avendaño). They fit $3 + 178k$ and $3 + 105k$; the ResNet-50's smallest, 110, is not of that form, for $k = 1$ gives 108.
+# - **74 px** for a ResNet of 17 blocks without downsampling {cite}`luo2016`. With stride 1 the size is $1 + \sum_l (k_l - 1)$, which is odd as long as all kernels are. {glue:text}`cifar_odd_layouts_74:d` of
+#   {glue:text}`cifar_odd_layouts:d` arrangements of odd kernels reach it; the nearest have {glue:text}`cifar_nearest_below:d` and {glue:text}`cifar_nearest_above:d` px. Some layer must have an even kernel, a
+#   4 × 4 mean pool behind 17 blocks and a 3 × 3 stem, for example.
+# - **505 px** for 16 blocks and four subsamplings, same paper. {glue:text}`camvid_layouts_505:d` of {glue:text}`camvid_layouts:d` arrangements reach it, so it identifies no network. A plain one is among them:
+#   four 3 × 3 max pools of stride 2 and ResNet-34's stages of 3, 4, 6 and 3 blocks. But of the {glue:text}`camvid_uniform_tried:d` arrangements of that simple kind {glue:text}`camvid_uniform:d` have 505 px, and
+#   a coincidence cannot be excluded.
+# - **110, 213, 318, 423 px** for ResNet-50 with a pool behind the first layer (Avendaño). The last three are those of a 3 × 3 layer and a pool of kernel $k+1$ and stride $k$ = 2, 3, 4; the same rule
+#   gives {glue:text}`pooled_resnet50_110:d` px for $k = 1$, not 110.
+# - **181, 359, 537, 715 px** for a VGG-like network, same paper, $3 + 178k$. {glue:text}`pooled_vgg_layouts:d` stacks meet them under that rule, none of them a published VGG (nearest: {glue:text}`pooled_vgg_nearest` layers a stage).
+#   But a plain VGG-16 does in another reading. The sizes were read off a gradient, and on a constant image a max pool passes its gradient to one pixel of each window: read so, VGG-16 gives
+#   {glue:text}`pooled_vgg_gradient_181:d`, {glue:text}`pooled_vgg_gradient_359:d`, {glue:text}`pooled_vgg_gradient_537:d` and {glue:text}`pooled_vgg_gradient_715:d`, all
+#   {glue:text}`pooled_vgg_gradient_matches:d` numbers. If that is how they were found, the true fields are larger.
 
 # %% [markdown]
 # ## What would refute this
@@ -349,9 +388,10 @@ for name, result in layouts.name_layouts(odd).items():
 #
 # - A path is one layer; its size, stride and padding are sums and products of those of its layers ({glue:text}`path_units:d` units checked, none wrong).
 # - Paths agree or they do not, by two conditions; if strides differ there is no one size.
-# - The published table stands in {glue:text}`table_matches:d` of ten rows, for TF-Slim at 224 px; torchvision's networks of the same names have other numbers.
+# - The published table stands, {glue:text}`table_matches:d` rows of {glue:text}`table_rows:d`, for TF-Slim's networks at 224 px; torchvision's of the same names have other numbers, and so has another image size.
 # - Accuracy grows by {glue:text}`accuracy_slope:.1f` points a doubling in that table, for reasons the table cannot separate.
-# - At 224 px every unit of GoogLeNet, ResNet-50 and EfficientNet-Lite0 looks past the border in the last quarter of their convolutions.
+# - At {glue:text}`side_px:d` px every unit of ResNet-50 looks past the border from {glue:text}`border_resnet50_all_cut_depth:.0%` of its depth on, of EfficientNet-Lite0 from {glue:text}`border_lite0_all_cut_depth:.0%` on.
+# - Tiles of a dense network are exact with the overlap of its regions ({glue:text}`tiling_overlap:d` px here), and wrong with less.
 
 # %%
 run.finish()
