@@ -246,6 +246,7 @@ fits, survey = accuracy.fit_families(), accuracy.survey_torchvision()
 for name, result in (published_names.name_accuracy(fits) | published_names.name_survey(survey)).items():
     run.report(name, **result)
 run.report("accuracy_slope_above_zero", fits["all"].slope.low > 0)
+run.report("accuracy_slope_no_inception_above_zero", fits["no_inception"].slope.low > 0)
 run.report("accuracy_log_gain", fits["all"].r2 - fits["all"].linear_r2)
 run.report("saturated_px", 2 * published.TABLE_SIDE - 1, unit="px")
 run.report("saturated_networks", sum(row.ours.size > 2 * published.TABLE_SIDE - 1 for row in rows));

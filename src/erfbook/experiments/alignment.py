@@ -112,6 +112,7 @@ def name_alignment(examples: dict[str, AlignmentExample]) -> dict[str, dict]:
             f"{key}_is_aligned": {"value": example.field.aligned},
             f"{key}_size_smallest": {"value": min(example.sizes), "unit": "px"},
             f"{key}_size_largest": {"value": max(example.sizes), "unit": "px"},
+            f"{key}_size_spread": {"value": max(example.sizes) - min(example.sizes), "unit": "px"},
             f"{key}_why": {"value": example.field.why},
         }
     return found
