@@ -124,6 +124,15 @@ class Looks:
     def __getitem__(self, tool: str) -> Look:
         return self.answers[tool]
 
+    @property
+    def beyond_patch(self) -> float:
+        """Largest occlusion effect where no patch over the pixel can meet the field."""
+        reach = self.settings.patch_px - 1
+        beyond = np.ones(self.target.inside.shape, dtype=bool)
+        rows, columns = (slice(max(a - reach, 0), b + reach + 1) for a, b in self.target.box)
+        beyond[rows, columns] = False
+        return float(self["occlusion"].map[beyond].max(initial=0.0))
+
     def correlations(self, *, detail: bool = False) -> Float[np.ndarray, "tool tool"]:
         """Return the rank correlation of every pair of maps; see :func:`correlate`."""
         maps = [one.map for one in self.answers.values()]
@@ -255,6 +264,7 @@ def name_looks(looks: Looks) -> dict[str, dict]:
         f"channel_{side}": {"value": looks.target.channel},
         f"z_score_{side}": {"value": looks.target.z_score},
         f"unit_{side}": {"value": looks.target.unit[0]},
+        f"beyond_patch_{side}": {"value": looks.beyond_patch},
     }
     for tool, one in looks.answers.items():
         named |= {
@@ -263,6 +273,7 @@ def name_looks(looks: Looks) -> dict[str, dict]:
             f"box_{tool}_{side}": {"value": max(one.hull), "unit": "px"},
             f"mass_{tool}_{side}": {"value": one.mass_px, "unit": "px"},
             f"area_{tool}_{side}": {"value": (one.mass_px / side) ** 2},
+            f"spread_{tool}_{side}": {"value": one.mass_px / looks["gradient"].mass_px},
             f"offset_{tool}_{side}": {"value": one.offset_px, "unit": "px"},
             f"seconds_{tool}_{side}": {"value": one.seconds, "unit": "s"},
         }

@@ -83,9 +83,10 @@ def measure_reactions(
 
 
 def name_reactions(reactions: Reactions) -> dict[str, dict]:
-    """Return the mean correlations as ``stays_TOOL_CHANGE``."""
+    """Return the mean correlations as ``stays_TOOL_CHANGE_SIDE``."""
+    side = reactions.target.field.size[0]
     return {
-        f"stays_{tool}_{change}": {"value": float(np.mean(values)), "n": len(values)}
+        f"stays_{tool}_{change}_{side}": {"value": float(np.mean(values)), "n": len(values)}
         for (tool, change), values in reactions.correlations.items()
     }
 
@@ -127,23 +128,28 @@ def check_sums(
     image: Float[torch.Tensor, "1 3 height width"],
     target: Target,
     n_steps: int,
-) -> dict[str, float]:
+) -> dict[str, float | bool]:
     """Return how far attributions are from adding up to what they explain, relative to it.
 
     Integrated gradients and SHAP's DeepExplainer, both from the image of mean colour, should sum
-    to the difference of the unit's values on the two images.
+    to the difference of the unit's values on the two images. ``refused`` tells whether
+    DeepExplainer's own check of the sum refuses its values.
     """
     base = torch.zeros_like(image)
     with torch.no_grad():
         unit = UnitValue(model, target)
         difference = float(unit(image) - unit(base))
-    gaps = {"integrated": np.nan, "deep": np.nan}
+    gaps: dict[str, float | bool] = {"integrated": np.nan, "deep": np.nan, "refused": False}
     if tools.is_installed("captum"):
         total = tools.integrate_gradients(model, image, target, n_steps).double().sum()
         gaps["integrated"] = abs(float(total) / difference - 1)
     if tools.is_installed("shap"):
         total = tools.explain_deeply(model, image, target, base).sum()
         gaps["deep"] = abs(float(total) / difference - 1)
+        try:
+            tools.explain_deeply(model, image, target, base, check=True)
+        except AssertionError:
+            gaps["refused"] = True
     return gaps
 
 

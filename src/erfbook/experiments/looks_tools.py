@@ -151,15 +151,24 @@ def share_among_cells(
 
 
 def explain_deeply(
-    model: nn.Module, image: torch.Tensor, target: Target, background: torch.Tensor
+    model: nn.Module,
+    image: torch.Tensor,
+    target: Target,
+    background: torch.Tensor,
+    *,
+    check: bool = False,
 ) -> Float[np.ndarray, "1 c h w"]:
-    """Return the values of SHAP's DeepExplainer for the unit, without its check of their sum."""
+    """Return the values of SHAP's DeepExplainer for the unit.
+
+    Raises:
+        AssertionError: with ``check``, where SHAP finds that they do not add up.
+    """
     with expected_warnings():
         import shap
 
         unit = UnitValue(copy.deepcopy(model), target)  # it hangs hooks on every module
         explainer = shap.DeepExplainer(unit, background)
-        values = explainer.shap_values(image, check_additivity=False)
+        values = explainer.shap_values(image, check_additivity=check)
     return np.asarray(values, dtype=np.float64)[..., 0]
 
 

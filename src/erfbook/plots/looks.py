@@ -63,7 +63,8 @@ def plot_looks_maps(axes: np.ndarray, looks: Sequence) -> np.ndarray:
             _bare(ax)
             ax.set_title(_LABELS[tool])
             ax.set_xlabel(f"{answer.share_inside:.1%} inside")
-        block[0, 0].set_ylabel(f"field {one.target.field.size[0]} px")
+        for ax in block[:, 0]:
+            ax.set_ylabel(f"field {one.target.field.size[0]} px")
     return axes
 
 
@@ -107,20 +108,22 @@ def plot_looks_reach(ax: plt.Axes, reaches: Sequence) -> plt.Axes:
 
 def plot_looks_agreement(axes: np.ndarray, looks) -> np.ndarray:
     """Draw the rank correlations of all pairs of maps, plain and with the rings taken out."""
-    names = [_LABELS[tool].replace("\n", " ") for tool in looks.answers]
-    titles = ("rank correlation", "the same, beyond distance")
+    names = [_LABELS[tool] for tool in looks.answers]
+    titles = ("rank correlation, %", "beyond distance, %")
     for ax, detail, title in zip(axes, (False, True), titles, strict=True):
         values = looks.correlations(detail=detail)
-        ax.imshow(values, cmap="cividis", vmin=0, vmax=1)
+        ax.imshow(
+            np.where(np.tri(len(values), k=-1), values, np.nan), cmap="cividis", vmin=0, vmax=1
+        )
         for (row, column), value in np.ndenumerate(values):
             if row > column and np.isfinite(value):
                 color = "black" if value > 0.55 else "white"
                 ax.text(column, row, f"{100 * value:.0f}", color=color, ha="center", va="center")
-        ax.set_xticks(range(len(names)), names, rotation=90)
+        ax.set_xticks(range(len(names)), [n.replace("\n", " ") for n in names], rotation=90)
         ax.set_yticks(range(len(names)), names if ax is axes[0] else [""] * len(names))
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-        ax.set_title(title + ", %")
+        ax.set_title(title)
     return axes
 
 
