@@ -48,7 +48,10 @@ p = run.parameters
 # where the last one's ends:
 #
 # $$
-# u_{l-1} = s_l u_l - p_l, \qquad v_{l-1} = s_l v_l - p_l + k_l - 1 .
+# \begin{aligned}
+# u_{l-1} &= s_l u_l - p_l, \\
+# v_{l-1} &= s_l v_l - p_l + k_l - 1 .
+# \end{aligned}
 # $$ (eq-tr-region)
 #
 # Their number $r = v - u + 1$ therefore obeys
@@ -71,28 +74,38 @@ regions
 # $s_1(\cdot) - p_1 + i$ with $0 \le i < k_1$, in all
 #
 # $$
-# s_1 s_2\, u - (p_1 + s_1 p_2) + (s_1 j + i), \qquad 0 \le s_1 j + i \le s_1 (k_2 - 1) + k_1 - 1 ,
+# \begin{gathered}
+# s_1 s_2\, u - (p_1 + s_1 p_2) + (s_1 j + i), \\
+# 0 \le s_1 j + i \le s_1 (k_2 - 1) + k_1 - 1 ,
+# \end{gathered}
 # $$
 #
 # and both ends of the last range are reached. So the pair has the regions of **one layer**, with
 #
 # $$
-# k = k_1 + s_1 (k_2 - 1), \qquad s = s_1 s_2, \qquad p = p_1 + s_1 p_2 .
+# \begin{aligned}
+# k &= k_1 + s_1 (k_2 - 1), \\
+# s &= s_1 s_2, \qquad p = p_1 + s_1 p_2 .
+# \end{aligned}
 # $$ (eq-tr-compose)
 #
 # Collapse a path from the input up, and each new layer finds below it one layer whose stride is the product of all strides so far. It adds $k_l - 1$ and $p_l$, times
 # that product:
 #
 # $$
-# r_0 = 1 + \sum_{l=1}^{L} (k_l - 1) \prod_{i<l} s_i , \qquad
-# S_0 = \prod_{l=1}^{L} s_l , \qquad
-# P_0 = \sum_{l=1}^{L} p_l \prod_{i<l} s_i .
+# \begin{aligned}
+# r_0 &= 1 + \sum_{l=1}^{L} (k_l - 1) \prod_{i<l} s_i , \\
+# S_0 &= \prod_{l=1}^{L} s_l , \qquad P_0 = \sum_{l=1}^{L} p_l \prod_{i<l} s_i .
+# \end{aligned}
 # $$ (eq-tr-closed)
 #
 # These are size, {term}`effective stride` and {term}`effective padding`, and unit $u_L$ sees
 #
 # $$
-# u_0 = -P_0 + S_0 u_L, \qquad v_0 = u_0 + r_0 - 1, \qquad c_0 = u_0 + \frac{r_0 - 1}{2} .
+# \begin{aligned}
+# u_0 &= -P_0 + S_0 u_L, \\
+# v_0 &= u_0 + r_0 - 1, \qquad c_0 = u_0 + \frac{r_0 - 1}{2} .
+# \end{aligned}
 # $$ (eq-tr-ends)
 #
 # Solved for the unit, {eq}`eq-tr-ends` also answers the inverse question. Pixel $x$ lies in the region of the units
@@ -103,7 +116,8 @@ regions
 
 # %%
 print(theory.collapse(path))
-print("unit 2 sees", theory.predict_region(path, 2), "and pixel 8 is seen by", list(theory.predict_units_seeing(path, 8)))
+print("unit 2 sees", theory.predict_region(path, 2))
+print("pixel 8 is seen by", list(theory.predict_units_seeing(path, 8)))
 check = theoretical.compare_recurrences(p.n_stacks, p.seed)
 for name, result in theoretical.name_path_check(check).items():
     run.report(name, **result)
@@ -139,13 +153,15 @@ plots.plot_single_path(ax, path, 16, [2, 0]);
 # Resizing by $m$ and {term}`transposed convolution` have the stride $1/m$, and $k$ is the number of inputs that an output uses. Where that number alternates from unit to unit, take its mean over the $m$ phases:
 #
 # $$
-# \text{nearest: } k = 1, \qquad
-# \text{linear, } m \text{ even: } k = 2, \qquad
-# \text{transposed: } k = \frac{k_t}{s_t}, \; s = \frac{1}{s_t} .
+# \begin{aligned}
+# \text{nearest: } & k = 1 \\
+# \text{linear, } m \text{ even: } & k = 2 \\
+# \text{transposed: } & k = k_t / s_t, \; m = s_t .
+# \end{aligned}
 # $$ (eq-tr-upsampling)
 #
-# For a transposed convolution: unit $y$ uses the inputs $x$ with $0 \le y + p_t - s_t x < k_t$, which are $\lfloor (y + p_t)/s_t \rfloor - \lceil (y + p_t - k_t + 1)/s_t \rceil + 1$; over $s_t$ neighbouring
-# units the roundings add up to the same $(s_t - 1)/2$ each, and what is left is $k_t / s_t$. Sizes, ends and centres are linear in it, so {eq}`eq-tr-closed` and {eq}`eq-tr-ends` give their means.
+# For a transposed convolution: unit $y$ uses the inputs $x$ with $0 \le y + p_t - s_t x < k_t$, from $\lceil (y + p_t - k_t + 1)/s_t \rceil$ to $\lfloor (y + p_t)/s_t \rfloor$. Over $s_t$ neighbouring
+# units either rounding costs $(s_t - 1)/(2 s_t)$ on average, and what is left of their number is $k_t / s_t$. Sizes, ends and centres are linear in it, so {eq}`eq-tr-closed` and {eq}`eq-tr-ends` give their means.
 
 # %%
 examples = operations.show_operations()
@@ -154,8 +170,8 @@ for name, result in operations.name_operations(examples).items():
 operations.tabulate_operations(examples)
 
 # %% [markdown]
-# The table sets the step of each operation (size, stride and padding of everything in the row collapsed) beside what neighbouring units see when it is executed. The last row is the one that
-# no whole number can describe: its units see {glue:text}`op_transposed_mean_size:.1f` pixels, two and three in turn. In training batch norm makes a unit of three taps see the
+# The table sets size, stride and padding of each row, collapsed into one layer, beside what neighbouring units see when it is executed; {glue:text}`op_n_confirmed:d` of
+# {glue:text}`op_n:d` rows agree in every unit inside the line. The last row is the one that no whole number can describe: its units see {glue:text}`op_transposed_mean_size:.1f` pixels, two and three in turn. In training batch norm makes a unit of three taps see the
 # whole line of {glue:text}`op_norm_train_mean_size:.0f` px, so the mode in which a network is analysed belongs to the answer.
 
 # %% [markdown]
@@ -166,7 +182,10 @@ operations.tabulate_operations(examples)
 # For paths $a$ and $b$ into one unit:
 #
 # $$
-# S_0^{(a)} = S_0^{(b)}, \qquad -P_0^{(a)} + \frac{r_0^{(a)} - 1}{2} = -P_0^{(b)} + \frac{r_0^{(b)} - 1}{2} .
+# \begin{gathered}
+# S_0^{(a)} = S_0^{(b)}, \\
+# -P_0^{(a)} + \frac{r_0^{(a)} - 1}{2} = -P_0^{(b)} + \frac{r_0^{(b)} - 1}{2} .
+# \end{gathered}
 # $$ (eq-tr-alignment)
 #
 # By {eq}`eq-tr-ends` the two centres of unit $u$ differ by the difference of the right-hand sides plus $u$ times that of the strides. If both vanish the graph is aligned, and the
@@ -180,7 +199,7 @@ operations.tabulate_operations(examples)
 examples = alignment.show_alignment()
 for name, result in alignment.name_alignment(examples).items():
     run.report(name, **result)
-print(examples["aligned"].field.why or "aligned", examples["other centre"].field.why, examples["other stride"].field.why, sep="\n")
+print(examples["other centre"].field.why, examples["other stride"].field.why, sep="\n")
 
 # %% mystnb={"figure": {"name": "fig-alignment", "caption": "What each unit of a two-path graph on 12 pixels (dotted) sees through each path; ticks are centres. Aligned: centres coincide for every unit. Other centre: the body pads behind only, and all regions are off by one. Other stride: the centres drift apart and the union has {glue:text}`alignment_stride_size_smallest:d` to {glue:text}`alignment_stride_size_largest:d` px."}, "image": {"alt": "Three panels of horizontal bars, two for each of six units. Left, the centres of both bars coincide. Middle, they are one pixel apart for every unit. Right, they drift from three pixels apart on one side through coincidence to the other side."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 3, height=3.0)
@@ -201,7 +220,7 @@ plots.plot_alignment(axes, examples);
 rows = published.recompute_table()
 for name, result in published_names.name_table(rows).items():
     run.report(name, **result)
-published_names.tabulate(rows)
+published_names.tabulate(rows).rename_axis(None)[["published", "ours", "torchvision"]]
 
 # %% [markdown]
 # **torchvision's networks of the same names are not the same networks.** VGG-16 and Inception v3 agree. AlexNet pads its first layer, which TF-Slim does not
@@ -214,10 +233,10 @@ published_names.tabulate(rows)
 # $s$ has $\lceil n/s \rceil$ values, and whether that is odd is one binary digit of $-n$. The digits add up to
 #
 # $$
-# P_0(n) = P_0(224) + \sum_{s} s \, \big[ \text{digit } s \text{ of } {-n} \text{ is } 1 \big]
+# P_0(n) = P_0(224) + \sum_{s} s\, d_s(-n) ,
 # $$ (eq-tr-same)
 #
-# over the strides at which a network has such a layer. For MobileNet v1 all five digits count, so that its padding is right where 32 divides $n$.
+# where $d_s$ is the binary digit worth $s$, and $s$ runs over the strides at which a network has such a layer. For MobileNet v1 all five digits count, so that its padding is right where 32 divides $n$.
 
 # %%
 sides = range(193, 257, 9)
@@ -229,8 +248,8 @@ print(variants["same"].why)
 
 # %% [markdown]
 # On {glue:text}`padding_checked:d` pairs of network and size {eq}`eq-tr-same` misses the analysed padding {glue:text}`padding_misses:d` times; the published padding is right on
-# {glue:text}`padding_published_holds:d` of them. At 224 px the rule moves the fields of MobileNet v1 {glue:text}`table_mobilenet_v1_offset:.1f` px towards the lower right of where they would be centred;
-# torchvision's ResNets, which pad alike on both sides, sit {glue:text}`table_resnet_v1_50_torchvision_offset:.1f` px the other way. And a ResNet-50 whose strided 3 × 3 layers used `SAME` would be misaligned: the line above names
+# {glue:text}`padding_published_holds:d` of them. At 224 px the mean centre of MobileNet v1's fields lies {glue:text}`table_mobilenet_v1_offset:+.1f` px from the middle of the image on both axes, towards the lower right;
+# in torchvision's ResNet-50, which pads alike on both sides, it lies at {glue:text}`table_resnet_v1_50_torchvision_offset:+.1f` px. And a ResNet-50 whose strided 3 × 3 layers used `SAME` would be misaligned: the line above names
 # the paths. TF-Slim avoids it by padding those layers by a fixed one.
 
 # %% [markdown]
@@ -271,7 +290,7 @@ plots.plot_accuracy(ax, fits["all"]);
 # (sec-tr-border)=
 # ## How many units look past the border
 #
-# **In most layers of most networks, most units do.** Regions may begin before the image; what lies there is padding. {numref}`fig-field-on-photograph` shows it for three layers of one network.
+# **In most layers of most networks, most units do.** Regions may begin before the image; what lies there is padding. {numref}`fig-field-on-photograph` shows it for three layers of one network and one of scikit-image's photographs {cite}`vanderwalt2014`.
 
 # %% mystnb={"figure": {"name": "fig-field-on-photograph", "caption": "Fields of three layers of EfficientNet-Lite0 on a photograph of 224 px, crosses are their centres. Left the central unit of each layer, right the first. A quarter of a small field is all that a corner unit sees of the image, and no unit of block 10 sees only image."}, "image": {"alt": "A cat's face with nested squares of 67, 147 and 339 pixels. Around the centre the two smaller ones lie inside the photograph and the largest outside it; at the corner most of each lies outside."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.9)
@@ -313,10 +332,11 @@ plots.plot_border_cut(axes, cut, (sizes, [borders.predict_share_cut(r, p.side_px
 #
 # **The {term}`effective receptive field` is smaller, in every network measured.** Its size here is the side of the square as large as the smallest set of pixels that holds
 # 95.45 % of the mean $|\partial y / \partial x|$ of the central unit. A unit that used its field evenly would have {glue:text}`even_ratio:.3f` of its side by this measure. Stacks of 3 × 3 layers with ReLU, ResNet-18 and VGG-11 are **untrained**
-# ({glue:text}`n_networks:d` networks each, random inputs); EfficientNet-Lite0 is **trained** and sees {glue:text}`n_crops:d` crop(s) of photographs.
+# ({glue:text}`n_networks:d` networks each, random inputs); EfficientNet-Lite0 is **trained** and sees photographs ({glue:text}`n_crops:d` crops at random places).
 
 # %%
-pairs = effective.measure_size_pairs(p.depths, n_networks=p.n_networks, n_inputs=p.n_inputs, n_crops=p.n_crops)
+samples = {"n_networks": p.n_networks, "n_inputs": p.n_inputs, "n_crops": p.n_crops}
+pairs = effective.measure_size_pairs(p.depths, **samples)
 for name, result in effective.name_size_pairs(pairs).items():
     run.report(name, **result)
 run.report("even_ratio", effective.EVEN_RATIO)
@@ -329,7 +349,7 @@ plots.plot_size_pairs(axes, pairs);
 
 # %% [markdown]
 # The ratio lies between {glue:text}`effective_smallest_ratio:.2f` and {glue:text}`effective_largest_ratio:.2f`. It is not a function of the field: VGG-11 reaches 102 px in a few layers with pools between
-# them and fills most of it, a stack of 3 × 3 layers needs twenty for 41 px and fills half. The chapters on the effective field say why: width is made by the number of layers, not by their reach.
+# them and fills most of it, a stack of 3 × 3 layers needs twenty for 41 px and fills half. The chapters on the effective field say why: with the number $n$ of layers the field grows like $n$ and its effective part like $\sqrt n$.
 
 # %% [markdown]
 # (sec-tr-dense)=

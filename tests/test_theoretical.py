@@ -90,7 +90,7 @@ def test_every_operation_sees_what_its_window_says():
     assert examples["norm_train"].field.is_global and not examples["norm_eval"].field.is_global
     assert operations.name_operations(examples)["op_transposed_mean_size"]["value"] == 2.5
     table = operations.tabulate_operations(examples)
-    assert len(table) == len(examples) and set(table["confirmed"]) == {"yes"}
+    assert len(table) == len(examples) and set(table["agrees"]) == {"✓"}
 
 
 @pytest.mark.parametrize("path", [(Window(3, 1, 4),), (Window(9, 1, 3),), (Window(9, 2, 4),)])

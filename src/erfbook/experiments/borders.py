@@ -173,7 +173,7 @@ def tabulate_borders(borders: dict[str, NetworkBorder]) -> pd.DataFrame:
                 "complete from, px": network.smallest_px,
             }
         )
-    return pd.DataFrame(rows).set_index("network")
+    return pd.DataFrame(rows).set_index("network").rename_axis(None)
 
 
 @dataclass(frozen=True)

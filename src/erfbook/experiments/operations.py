@@ -43,7 +43,7 @@ def show_operations(n_pixels: int = 24) -> dict[str, OperationExample]:
     """
     three, one = Window(3, 1, 1), Window(1)
     cases: dict[str, tuple[str, nn.Sequential, tuple[Window, ...] | None]] = {
-        "plain": ("convolution, 3 taps", ones(_conv()), (three,)),
+        "plain": ("3 taps", ones(_conv()), (three,)),
         "dilated": (
             "3 taps, dilation 4",
             ones(nn.Conv1d(1, 1, 3, padding=4, dilation=4)),
@@ -52,17 +52,17 @@ def show_operations(n_pixels: int = 24) -> dict[str, OperationExample]:
         "max_pool": ("max pool 3, stride 2", ones(nn.MaxPool1d(3, 2, 1)), (Window(3, 2, 1),)),
         "mean_pool": ("mean pool 3, stride 2", ones(nn.AvgPool1d(3, 2, 1)), (Window(3, 2, 1),)),
         "separable": (
-            "3 taps a channel, then 1 × 1",
+            "3 taps, separable",
             ones(nn.Conv1d(1, 4, 1), nn.Conv1d(4, 4, 3, padding=1, groups=4), nn.Conv1d(4, 1, 1)),
             (one, three, one),
         ),
         "norm_eval": (
-            "3 taps, batch norm at inference",
+            "3 taps, norm at inference",
             ones(_conv(), nn.BatchNorm1d(1)),
             (three,),
         ),
         "norm_train": (
-            "3 taps, batch norm in training",
+            "3 taps, norm in training",
             ones(_conv(), nn.BatchNorm1d(1)).train(),
             None,
         ),
@@ -77,7 +77,7 @@ def show_operations(n_pixels: int = 24) -> dict[str, OperationExample]:
             (theory.upsampling(2, linear=True), three),
         ),
         "transposed": (
-            "transposed, 3 taps, stride 2, then 3 taps",
+            "×2 transposed, 3 taps",
             ones(nn.ConvTranspose1d(1, 1, 3, 2, 1), _conv()),
             (theory.transposed(3, 2, 1), three),
         ),
@@ -115,22 +115,16 @@ def _show(
 
 def tabulate_operations(examples: dict[str, OperationExample]) -> pd.DataFrame:
     """Return one row an operation: its step of the recurrences, and what its units see."""
-    rows = []
+    rows = {}
     for example in examples.values():
-        step = (
-            _numbers(theory.collapse(example.path)) if example.path else ("whole image", "–", "–")
-        )
-        rows.append(
-            {
-                "operation": example.label,
-                "size": step[0],
-                "stride": step[1],
-                "padding": step[2],
-                "units see, px": ", ".join(map(str, example.sizes)),
-                "confirmed": "yes" if example.is_confirmed else "no",
-            }
-        )
-    return pd.DataFrame(rows).set_index("operation")
+        whole = theory.collapse(example.path) if example.path else None
+        step = f"{whole.kernel} / {whole.stride} / {whole.padding}" if whole else "whole image"
+        rows[example.label] = {
+            "size / stride / padding": step,
+            "units see, px": ", ".join(map(str, example.sizes)),
+            "agrees": "✓" if example.is_confirmed else "✗",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def name_operations(examples: dict[str, OperationExample]) -> dict[str, dict]:
@@ -142,8 +136,5 @@ def name_operations(examples: dict[str, OperationExample]) -> dict[str, dict]:
             f"op_{name}_mean_size": {"value": float(np.mean(example.sizes)), "unit": "px"},
             f"op_{name}_is_global": {"value": example.field.is_global},
         }
-    return found | {"op_all_confirmed": {"value": all(e.is_confirmed for e in examples.values())}}
-
-
-def _numbers(window: Window) -> tuple[str, str, str]:
-    return str(window.kernel), str(window.stride), str(window.padding)
+    confirmed = [example.is_confirmed for example in examples.values()]
+    return found | {"op_n": {"value": len(confirmed)}, "op_n_confirmed": {"value": sum(confirmed)}}

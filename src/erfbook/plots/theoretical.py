@@ -167,7 +167,7 @@ def plot_accuracy(ax: plt.Axes, fit, *, sizes=(150, 4000)) -> plt.Axes:
         ax.plot(x, y, marker, color=colour, markersize=6, label=label)
         for network in own:
             words = network.name.removeprefix("resnet_v1_").removeprefix("inception_")
-            words = words.replace("_", " ").replace("resnet v2", "ResNet v2")
+            words = words.replace("resnet_v2", "ResNet_v2").replace("_", " ")
             above = network.name in ("inception_v3", "inception_v4")
             place = {"xytext": (-5, 6) if above else (6, -11), "ha": "right" if above else "left"}
             at = network.size, network.top1
