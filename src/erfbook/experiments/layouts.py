@@ -172,9 +172,12 @@ def camvid_windows(layout: CamvidLayout) -> list[Window]:
 
 
 def is_uniform(layout: CamvidLayout) -> bool:
-    """Return whether all four subsamplings are the same 3 x 3 max pool, as is the stem's kernel."""
-    same = layout.transition == "max3" and layout.stem_pool == 3
-    return same and layout.stem_kernel == 3 and layout.last_kernel == 1
+    """Return whether a 3 x 3 max pool makes every subsampling, and every other kernel is 3 x 3 too.
+
+    The scores' 1 x 1 layer apart.
+    """
+    pools = (layout.stem_pool, layout.transition) == (3, "max3")
+    return pools and (layout.stem_kernel, layout.stem_stride, layout.last_kernel) == (3, 1, 1)
 
 
 def search_camvid(target: int = CAMVID_SIZE) -> Search[CamvidLayout]:
