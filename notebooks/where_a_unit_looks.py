@@ -42,8 +42,8 @@ run.report("missing", ", ".join(missing) or "none");
 # (sec-wl-subject)=
 # ## One network, one photograph, two units
 #
-# **The units are chosen so that everything they can see is in the picture.** The network is EfficientNet-Lite0 with its trained weights; it has no
-# operation that makes a field global. The photograph ({glue:text}`photograph`) comes with scikit-image {cite}`vanderwalt2014`, cut to its central square
+# **The units are chosen so that everything they can see is in the picture.** The network is EfficientNet-Lite0 {cite}`tan2019` with its trained weights; nothing before its
+# last average makes a field global. The photograph ({glue:text}`photograph`) comes with scikit-image {cite}`vanderwalt2014`, cut to its central square
 # and resized to the 224 px that the network was trained on. Two blocks are taken whose fields of 67 and 147 px lie wholly inside it, and of each the
 # {term}`channel` whose central unit rises most above its mean over the plane, in standard deviations: channel {glue:text}`channel_67:d`
 # ({glue:text}`z_score_67:.1f` above) and channel {glue:text}`channel_147:d` ({glue:text}`z_score_147:.1f`). It answers to what is in the middle of this
@@ -162,7 +162,7 @@ run.report("reach_excess", max(r.found - r.predicted for r in reaches))
 run.report("reach_lack", max(r.predicted - r.found for r in reaches))
 run.report("bar_px", max(p.bars_px));
 
-# %% mystnb={"figure": {"name": "fig-looks-reach", "caption": "How many positions of a bar, of one pixel each, change a unit, against the bar's width. The line is field plus bar less one, without any free parameter. Even the field's outermost column changes the unit's value."}, "image": {"alt": "Two rising lines, one for each field, with measured points on them."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-looks-reach", "caption": "How many positions of a bar, of one pixel each, change a unit, against the bar's width. The line is field plus bar less one, without any free parameter. At most {glue:text}`reach_lack:d` positions are missing: even the field's outer columns count."}, "image": {"alt": "Two rising lines, one for each field, with measured points on them."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.0, width=5.5)
 plots.plot_looks_reach(ax, reaches);
 
@@ -204,7 +204,8 @@ plots.plot_looks_agreement(axes, looks[1]);
 # The gradient keeps {glue:text}`stays_gradient_photograph_67:.2f` and {glue:text}`stays_gradient_photograph_147:.2f`, occlusion {glue:text}`stays_occlusion_photograph_67:.2f` and {glue:text}`stays_occlusion_photograph_147:.2f`.
 #
 # **And backward methods hardly tell channels apart.** The next most excited channels at the same place leave {glue:text}`stays_gradient_channel_67:.2f` (gradient), {glue:text}`stays_guided_channel_67:.2f`
-# (guided) and {glue:text}`stays_integrated_channel_67:.2f` (integrated), but {glue:text}`stays_occlusion_channel_67:.2f` for occlusion. {cite:t}`nie2018` found the like for guided backpropagation and deconvnets; here it holds for the places that the
+# (guided) and {glue:text}`stays_integrated_channel_67:.2f` (integrated), but {glue:text}`stays_occlusion_channel_67:.2f` for occlusion,
+# of which its grid alone explains a part: with the same patches half a patch away, {glue:text}`stays_occlusion_grid_67:.2f` is left. {cite:t}`nie2018` found the like for guided backpropagation and deconvnets; here it holds for the places that the
 # plain gradient names too.
 #
 # {cite:t}`adebayo2018` warn of methods whose maps survive random weights. Here the trained weights are shuffled, tensor by tensor, with batch norm calibrated again. Correlations fall
@@ -219,7 +220,7 @@ for one in reactions:
     for name, result in experiments.name_reactions(one).items():
         run.report(name, **result)
 
-# %% mystnb={"figure": {"name": "fig-looks-reactions", "caption": "Rank correlation, beyond distance from the centre, of a map with the map after a change; large markers are means, dots the single changes. At 1 the map has not noticed. The deconvnet does not notice the photograph, and backward methods hardly notice the channel."}, "image": {"alt": "Two panels of correlations for five tools under three changes. The deconvnet's value for another photograph is exactly one; other channels lie near one for all backward methods and near 0.7 for occlusion; shuffled weights lie lowest."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-looks-reactions", "caption": "Rank correlation, beyond distance from the centre, of a map with the map after a change; large markers are means, dots the single changes. At 1 the map has not noticed. The deconvnet does not notice the photograph, and backward methods hardly notice the channel."}, "image": {"alt": "Two panels of correlations for five tools under three changes. The deconvnet's value for another photograph is exactly one; other channels lie near one for all backward methods and lower for occlusion; shuffled weights lie lowest."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4, sharex=True, sharey=True)
 plots.plot_looks_reactions(axes, reactions);
 
@@ -228,7 +229,7 @@ plots.plot_looks_reactions(axes, reactions);
 # ## Where the libraries do not apply, and do not always say so
 #
 # **Captum's deconvnet and guided backpropagation are the plain gradient on this network.** They change modules of class `ReLU`; ReLU6 is not one, and nothing is said. On the network as it is,
-# both differ from the gradient by {glue:text}`captum_deconvnet_relu6:.0e` and {glue:text}`captum_guided_relu6:.0e`. On a copy in which each ReLU6 is a ReLU they agree with ours to
+# they differ from the gradient by {glue:text}`captum_deconvnet_relu6:.0e` and {glue:text}`captum_guided_relu6:.0e`. On a copy in which each ReLU6 is a ReLU they agree with ours to
 # {glue:text}`captum_deconvnet_relu:.0e` and {glue:text}`captum_guided_relu:.0e`. Captum's gradient and occlusion agree with ours on the network itself, to
 # {glue:text}`captum_gradient:.0e` and {glue:text}`captum_occlusion:.0e`.
 #

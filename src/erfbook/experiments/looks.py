@@ -6,6 +6,7 @@ image; the exact theoretical field is the yardstick, since no pixel outside it c
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -296,4 +297,4 @@ def _import(library: str | None) -> None:
     """Import a library before its first use is timed."""
     if library:
         with tools.expected_warnings():
-            __import__(library)
+            importlib.import_module("captum.attr" if library == "captum" else library)

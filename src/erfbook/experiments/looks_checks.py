@@ -79,6 +79,10 @@ def measure_reactions(
             found[tool, change] = tuple(
                 correlate(before, one, target, detail=True) for one in after
             )
+    # What occlusion owes to its grid alone: the same map with the patches half a patch away.
+    moved = _ask("occlusion", model, image, target, settings, shift=settings.patch_px // 2)
+    before = _ask("occlusion", model, image, target, settings)
+    found["occlusion", "grid"] = (correlate(before, moved, target, detail=True),)
     return Reactions(target, found)
 
 
@@ -183,7 +187,7 @@ def use_relu(model: nn.Module) -> nn.Module:
     return plain
 
 
-def _ask(tool, model, image, target, settings) -> np.ndarray:
+def _ask(tool, model, image, target, settings, shift: int = 0) -> np.ndarray:
     if tool in RULES:
         return tools.magnitude(go_back(model, image, target, tool))
     if tool == "integrated":
@@ -193,7 +197,7 @@ def _ask(tool, model, image, target, settings) -> np.ndarray:
             tools.integrate_gradients(model, image, target, settings.n_steps // 2)
         )
     patch = (settings.patch_px, settings.patch_px)
-    starts = occlusion.slide(tuple(image.shape[2:]), patch, settings.patch_px)
+    starts = occlusion.slide(tuple(image.shape[2:]), patch, settings.patch_px) - shift
     box = occlusion.Occlusion(starts, patch, np.zeros(0), np.zeros((0, 0)))
     near = starts[box.meets(target.box)]  # elsewhere the effect is exactly zero
     return np.abs(occlusion.occlude(model, image, target, patch=patch, starts=near).map)
