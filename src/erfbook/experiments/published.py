@@ -207,13 +207,15 @@ def counterpart_layers(name: str, network: nn.Sequential) -> list[tuple[str, str
     if name.startswith("resnet_v1_"):
         pairs = [("conv1", "conv1"), ("pool1", "maxpool")]
         for block in layers[2:]:
-            n_units = len(network.get_submodule(block))
+            n_units = len(list(network.get_submodule(block).children()))
             stage = block.replace("block", "layer")
             pairs += [(f"{block}.unit_{i + 1}", f"{stage}.{i}") for i in range(n_units)]
         return pairs
     twins = [
         f"features.{i}"
-        for i, layer in enumerate(build_counterpart(counterpart(name)).features)
+        for i, layer in enumerate(
+            build_counterpart(counterpart(name)).get_submodule("features").children()
+        )
         if isinstance(layer, (nn.Conv2d, nn.MaxPool2d))
     ]
     return list(zip(layers, twins, strict=True))

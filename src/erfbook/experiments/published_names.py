@@ -184,7 +184,7 @@ def explain_odd_numbers(n_confirmed: int = 8) -> OddNumbers:
         cifar_odd=layouts.search_cifar(odd=True),
         camvid=camvid,
         uniform=uniform,
-        n_uniform=sum(map(layouts.is_uniform, layouts.enumerate_camvid())),
+        n_uniform=sum(map(layouts.is_uniform, layouts.enumerate_camvid((3,), (1,)))),
         confirmed=all(built),
         vgg=vgg,
         vgg_sizes={

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -124,7 +125,7 @@ def vary_resnet(side: int = TABLE_SIDE) -> dict[str, ResnetVariant]:
         ``same``, whose strided 3 x 3 layers pad as SAME: on an even plane they are centred one
         value further on than their shortcuts, so the paths are misaligned.
     """
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "published": {},
         "stride_first": {"stride_at": "first"},
         "same": {"padding": "same"},

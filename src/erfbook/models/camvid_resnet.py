@@ -79,9 +79,10 @@ class CamvidResNet(nn.Module):
             n_mid = channels * min(2**stage, 8)
             for i in range(n_blocks):
                 strides = _strides(layout, stage, i)
-                unit = ResidualUnit(n_in, _specs(layout.block, n_mid, strides))
+                specs = _specs(layout.block, n_mid, strides)
+                unit = ResidualUnit(n_in, specs)
                 self.features.add_module(f"stage{stage + 1}_block{i + 1}", unit)
-                n_in = unit.convs[-1].conv.out_channels
+                n_in = specs[-1].channels
         padding = layout.last_kernel // 2
         self.head = nn.Conv2d(n_in, n_classes, layout.last_kernel, padding=padding)
 

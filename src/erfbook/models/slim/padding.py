@@ -30,8 +30,8 @@ def same_padding(n: int, kernel: int, stride: int) -> tuple[int, int]:
 
 def pad_same(
     x: Float[Tensor, "batch channel row column"],
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
     value: float = 0.0,
 ) -> Float[Tensor, "batch channel wide_row wide_column"]:
     """Pad both axes of a batch of planes as SAME does."""

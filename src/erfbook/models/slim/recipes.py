@@ -155,4 +155,4 @@ def _pool(kind: str, kernel: int, stride: int, *, valid: bool) -> nn.Module:
 
 def _plain_name(word: str) -> str:
     """Return a word as a module's name: its kind and kernel."""
-    return "fork" if word.startswith("(") else re.match(r"[a-z]*[\dx]+", word)[0]
+    return "fork" if word.startswith("(") else re.findall(r"[a-z]*[\dx]+", word)[0]

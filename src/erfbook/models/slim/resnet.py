@@ -32,9 +32,8 @@ class Bottleneck(nn.Module):
     def __init__(self, n_in: int, n_mid: int, stride: int, padding: str) -> None:
         super().__init__()
         n_out = EXPANSION * n_mid
-        if n_in == n_out:
-            self.shortcut = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
-        else:
+        self.shortcut: nn.Module = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
+        if n_in != n_out:
             self.shortcut = _unit(nn.Conv2d(n_in, n_out, 1, stride, bias=False), active=False)
         self.conv1 = _unit(nn.Conv2d(n_in, n_mid, 1, bias=False))
         self.conv2 = _unit(_conv3x3(n_mid, stride, padding))
