@@ -5,11 +5,9 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-import numpy as np
 from torch import nn
 
 from erfbook import rf
-from erfbook.rf.graph import Global
 
 Box = tuple[tuple[int, int], tuple[int, int]]
 
@@ -77,7 +75,7 @@ def make_plan(
     if part is not report:
         shift = (int(first / s) for (first, _), s in zip(window, field.stride, strict=True))
         moved = tuple(u - n for u, n in zip(unit, shift, strict=True))
-    target = part.nodes[part.index(field.path)]
+    elements = part.graph.calls[part.index(field.path)].elements
     return Plan(
         layer=field.path,
         call=field.call,
@@ -87,7 +85,7 @@ def make_plan(
         centre=field.centre(unit),
         region=field.region(unit, clip=True),
         window=window,
-        bytes_per_input=4 * sum(int(np.prod(n.shape)) for n in part.graph.nodes[: target + 1]),
+        bytes_per_input=4 * elements,
     )
 
 
@@ -111,7 +109,7 @@ def _whole(sides: tuple[int, int]) -> Box:
 
 def _choose(model: nn.Module, report: rf.Report, layer: str | None) -> rf.Field:
     modules = dict(model.named_modules())
-    planes = [f for f in report.fields if f.path in modules and _is_plane(report, f.path)]
+    planes = [f for f in report.fields if f.path in modules and f.is_plane]
     if layer is None:
         planes = [f for f in planes if min(f.grid) > 1]
         inner = [f for f in planes if f.path] or planes  # the model itself only if nothing else is
@@ -130,9 +128,3 @@ def _choose(model: nn.Module, report: rf.Report, layer: str | None) -> rf.Field:
         f"the layer {layer!r} has no plane: its output is not (N, channels, rows, columns)"
     )
 
-
-def _is_plane(report: rf.Report, path: str) -> bool:
-    node = report.graph.nodes[report.nodes[report.index(path)]]
-    if isinstance(node.step, Global):
-        return len(node.shape) == 4  # which dimensions are which cannot be told any more
-    return len(node.shape) == 4 and node.step.axes == (2, 3)

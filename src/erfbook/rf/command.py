@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from erfbook.models import load_model
 from erfbook.rf import details, drawing, printing
 
 LARGEST_SIDE = 1_000_000  # px
+WRAPPER = "file.py:callable"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +56,8 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--depth must be at least 1, not {options.depth}")
     if options.svg and len(input_size) > 3:
         raise UserError("--svg draws fields with 1 or 2 spatial axes, and this input has 3")
+    if options.svg and math.prod(input_size[1:]) > details.MOST_PIXELS:
+        raise UserError(f"--svg: {options.input} is too large to draw")
     files = [Path(f) for f in (options.output, options.svg) if f]
     _check_files(files)
     with contextlib.redirect_stdout(sys.stderr):  # what a reader's own model prints
@@ -97,8 +101,6 @@ def _check_unit(unit: tuple[int, ...] | None, field: rf.Field) -> tuple[int, ...
     if unit is None:
         return field.central_unit
     name, grid = field.path or "the model's output", "x".join(map(str, field.grid))
-    if not field.grid:
-        raise UserError(f"--unit: {name} has no plane of units")
     if len(unit) != len(field.grid) or any(u >= n for u, n in zip(unit, field.grid, strict=True)):
         last = ",".join(str(n - 1) for n in field.grid)
         given = ",".join(map(str, unit))
@@ -112,7 +114,8 @@ def _analyze(
     try:
         report = rf.analyze(model, input_size, unknown=options.unknown)
     except ValueError as error:
-        raise UserError(f"{options.model}: {' '.join(str(error).split())}") from error
+        hint = f"; here, name a {WRAPPER} that supplies them" if "args=" in str(error) else ""
+        raise UserError(f"{options.model}: {' '.join(str(error).split())}{hint}") from error
     if not report.fields:
         raise UserError(f"{options.model}: no module's output depends on the input")
     return report
@@ -129,10 +132,7 @@ def _choose(report: rf.Report, options: argparse.Namespace) -> rf.Field | None:
         if options.unit is not None:
             raise UserError("--unit needs --layer or --svg, which tell of a unit")
         return None
-    planes = [f for f in report.fields if f.grid]
-    if not planes:
-        raise UserError(f"--svg: no layer of {options.model} has a plane of units")
-    return next((f for f in reversed(planes) if not f.is_global), planes[-1])
+    return next((f for f in reversed(report.fields) if not f.is_global), report.fields[-1])
 
 
 def _text(model: nn.Module, report: rf.Report, field, unit, options: argparse.Namespace) -> str:

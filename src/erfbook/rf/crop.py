@@ -1,26 +1,53 @@
-"""The part of the input from which one unit is computed exactly.
+"""The part of the input from which one unit is computed exactly, and tiles that fit together.
 
-Why that part suffices. Let n be any node (tensor) on the way from the input to the unit, S its
-stride in input pixels, N its units along an axis, and [lo, hi] those on which the unit depends,
-padding counted. Take m pixels from the start of the input, m a multiple of every S. Then every n
-loses exactly its first m/S units and the rest keep their place relative to their parents, because
-a parent's loss is its child's loss times the child's own stride. A kept unit has its old value
-unless it reads a lost one, or reads padding where there was none before. No unit that matters does
-so if m/S <= lo for all n. If lo < 0 for some n, padding is part of the value: then nothing is
-taken and the true border stays where it was. The end is the mirror image: with m pixels gone n has
-N - m/S units, whatever its kernel, padding or rounding mode, because m/S is whole; this needs
-m/S <= N - 1 - hi, and m = 0 where hi >= N. Outputs and gradients are then sums of the same terms
-and differ by rounding alone.
+Why a part suffices. Let n be any node on the way from the input to the unit, S its stride in input
+pixels, N its units along an axis, and [lo, hi] those on which the unit depends, padding counted.
+Take m pixels from the start of the input, m a multiple of the pixels after which every n's fields
+come again. Then every n loses exactly its first m/S units and the rest keep their place relative
+to their parents, because a parent's loss is its child's loss times the child's own stride. A kept
+unit has its old value unless it reads a lost one, or reads padding where there was none before. No
+unit that matters does so if m/S <= lo for all n. If lo < 0 for some n, padding is part of the
+value: then nothing is taken and the true border stays where it was. The end is the mirror image:
+with m pixels gone n has N - m/S units, whatever its kernel, padding or rounding mode, because m/S
+is whole; this needs m/S <= N - 1 - hi, and m = 0 where hi >= N. Outputs and gradients are then
+sums of the same terms and differ by rounding alone.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
+
+from torch import nn
 
 from erfbook.rf.fields import Box
-from erfbook.rf.graph import Global, common_multiple
-from erfbook.rf.propagate import propagate
-from erfbook.rf.report import Report
+from erfbook.rf.propagate import State
+from erfbook.rf.report import Report, analyze
+from erfbook.rf.windows import Table
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """How a node's units move along each axis: pixels a unit, and until all repeats."""
+
+    stride: tuple[Fraction, ...]
+    shift: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How to cut the input so that a dense network's output can be computed tile by tile.
+
+    Args:
+        multiple: tiles begin at multiples of this many pixels, per axis, and are as long.
+        before: pixels that a tile needs before those it is for, per axis.
+        after: pixels that it needs after them, per axis.
+    """
+
+    multiple: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
 
 
 def input_window(report: Report, path: str, unit: tuple[int, ...]) -> Box | None:
@@ -35,20 +62,20 @@ def input_window(report: Report, path: str, unit: tuple[int, ...]) -> Box | None
         ((first, last), ...), inclusive, per spatial axis; None where an operation on the way is
         global, depends on the absolute position, or joins paths of different strides.
     """
-    target = report.nodes[report.index(path)]
-    strides = _strides(report, target)
-    if strides is None:
+    targets = report.nodes(path)
+    steps, _ = _regular(report, targets)
+    if steps is None:
         return None
-    nodes, ranges = report.graph.nodes, report.graph.reach(target, unit)
+    nodes, ranges = report.graph.nodes, report.graph.reach(targets, unit, unit)
     box = []
     for axis, n_pixels in enumerate(report.input_size[1:]):
-        step = common_multiple([s[axis] for s in strides.values()])
-        before = min(s[axis] * max(ranges[i][axis][0], 0) for i, s in strides.items())
+        every = lcm(*(s.shift[axis] for s in steps.values()))
+        reached = [(i, s.stride[axis], ranges[i][axis]) for i, s in steps.items() if i in ranges]
+        before = min(stride * max(low, 0) for _, stride, (low, _) in reached)
         after = min(
-            s[axis] * max(nodes[i].grid[axis] - 1 - ranges[i][axis][1], 0)
-            for i, s in strides.items()
+            stride * max(nodes[i].grid[axis] - 1 - high, 0) for i, stride, (_, high) in reached
         )
-        box.append((int(before // step * step), int(n_pixels - 1 - after // step * step)))
+        box.append((int(before // every * every), int(n_pixels - 1 - after // every * every)))
     return tuple(box)
 
 
@@ -63,28 +90,123 @@ def keeps_values(report: Report, part: Report, path: str, window: Box) -> bool:
         path: path of the module whose unit is wanted.
         window: the window, as :func:`input_window` returns it.
     """
-    target = report.nodes[report.index(path)]
-    strides = _strides(report, target)
-    if strides is None or path not in part or part.nodes[part.index(path)] != target:
+    targets = report.nodes(path)
+    steps, _ = _regular(report, targets)
+    if steps is None or path not in part or part.nodes(path) != targets:
         return False
-    for i, stride in strides.items():
+    here, there = (r.graph.ops[: r.graph.calls[r.index(path)].n_ops] for r in (report, part))
+    if here != there:
+        return False
+    for i, step in steps.items():
         whole, cut = report.graph.nodes[i], part.graph.nodes[i]
-        if (whole.op, whole.step) != (cut.op, cut.step):
+        if (whole.op, whole.links) != (cut.op, cut.links):
             return False
         for axis, (first, last) in enumerate(window):
             lost = report.input_size[1 + axis] - (last - first + 1)
-            if whole.grid[axis] - cut.grid[axis] != lost / stride[axis]:
+            if whole.grid[axis] - cut.grid[axis] != lost / step.stride[axis]:
                 return False
     return True
 
 
-def _strides(report: Report, target: int) -> dict[int, tuple[Fraction, ...]] | None:
-    """Return the stride per axis of every node the target depends on, if each has just one."""
-    above = report.graph.ancestors(target)
-    steps = [report.graph.nodes[i].step for i in above]
-    if any(isinstance(step, Global) or step.fixed for step in steps):
-        return None
-    states = propagate(report.graph, target)
-    if any(len(spans) != 1 for i in above for spans in states[i].spans):
-        return None
-    return {i: tuple(spans[0].stride for spans in states[i].spans) for i in above}
+def tiling(report: Report, path: str) -> Tiling:
+    """Return how much tiles must overlap for a dense layer's output to be exact in each of them.
+
+    A tile that is for pixels [a, b), both multiples of ``multiple``, is cut from a - before to
+    b + after, or to the image's true border where that comes first; its output belongs to the
+    units from a/stride to b/stride - 1. By the argument above these have their exact values.
+
+    Args:
+        report: the model's report.
+        path: path of the layer.
+
+    Raises:
+        ValueError: the layer's field is global, or depends on where in the image a unit lies.
+    """
+    field, targets = report[path], report.nodes(path)
+    steps, why = _regular(report, targets)
+    if steps is None:
+        reason = next((w for w in field._state.whole if w), "") or why
+        raise ValueError(f"no tile of {path!r} can be exact: {reason}")
+    n_axes = len(report.input_size) - 1
+    multiple = tuple(lcm(*(s.shift[a] for s in steps.values())) for a in range(n_axes))
+    strides = [steps[targets[0]].stride[a] for a in range(n_axes)]
+    last = tuple(int(m / s) - 1 for m, s in zip(multiple, strides, strict=True))
+    ranges = report.graph.reach(targets, (0,) * n_axes, last)
+    before, after = [], []
+    for a, m in enumerate(multiple):
+        reached = [(steps[i].stride[a], ranges[i][a]) for i in steps if i in ranges]
+        need_before = max(max(-s * low for s, (low, _) in reached), 0)
+        need_after = max(max(s * (high + 1) - m for s, (_, high) in reached), 0)
+        before.append(int(-(-need_before // m) * m))
+        after.append(int(-(-need_after // m) * m))
+    return Tiling(multiple, tuple(before), tuple(after))
+
+
+def smallest_input(
+    model: nn.Module, input_size: tuple[int, ...], path: str, **options
+) -> tuple[int, ...]:
+    """Return the smallest side, per axis, at which the central unit sees its whole field.
+
+    Args:
+        model: the model.
+        input_size: (channels, *spatial); while one axis is varied the others keep these sizes.
+        path: path of the layer.
+        options: as in :func:`analyze`.
+
+    Raises:
+        ValueError: the layer's field is global, so that no input is large enough.
+    """
+    field = analyze(model, input_size, **options)[path]
+    if any(field.global_axes):
+        raise ValueError(f"no input holds the whole field of {path!r}: {field.why}")
+    if None in field.stride:
+        raise ValueError(f"the field of {path!r} depends on the unit: {field.why}")
+    found = []
+    for axis, (size, stride) in enumerate(zip(field.size, field.stride, strict=True)):
+        side = size
+        while True:
+            sides = (*input_size[: 1 + axis], side, *input_size[2 + axis :])
+            try:
+                here = analyze(model, sides, **options)[path]
+            except ValueError:  # the model refuses so small an input
+                side += 1
+                continue
+            first, last = here.region(here.central_unit)[axis]
+            if first >= 0 and last < side:
+                break
+            # The central unit moves by a stride at most for each stride of pixels.
+            missing = max(-first, last - side + 1)
+            side += 1 if missing <= stride else max(int(missing - stride), 1)
+        found.append(side)
+    return tuple(found)
+
+
+def _regular(report: Report, targets: tuple[int, ...]) -> tuple[dict[int, _Steps] | None, str]:
+    """Return how every node the targets depend on moves, or None and why there is no answer."""
+    found = {}
+    for i in report.graph.ancestors(targets):
+        node, state = report.graph.nodes[i], report.states[i]
+        if node.fixed:
+            return None, f"{node.name} depends on where in the image a unit lies"
+        if i and not node.links:
+            continue  # it does not depend on the input, nor on the place
+        steps = _steps(state)
+        odd = any(
+            isinstance(w, Table) or w.whole or not w.is_open_everywhere or w.edge == "wrap"
+            for link in node.links
+            for w in link.windows
+        )
+        if steps is None or odd:
+            return None, next((w for w in state.whole if w), "") or state.why or node.name
+        found[i] = steps
+    return found, ""
+
+
+def _steps(state: State) -> _Steps | None:
+    stride, shift = [], []
+    for fields, why in zip(state.fields, state.whole, strict=True):
+        if why or len(fields) != 1 or not fields[0].is_open or fields[0].shift <= 0:
+            return None
+        stride.append(Fraction(fields[0].shift, fields[0].period))
+        shift.append(fields[0].shift)
+    return _Steps(tuple(stride), tuple(shift))

@@ -25,19 +25,21 @@ MOST_PIXELS = 2**26  # of an image whose exact support is counted: 64 MiB of boo
 
 def details(field: Field, unit: tuple[int, ...]) -> dict[str, Any]:
     """Return what holds for one unit of a layer, and for its units on the whole."""
-    inside = field.region(unit, clip=True)
     found: dict[str, Any] = {
         "unit": list(unit),
         "region": [list(ends) for ends in field.region(unit)],
-        "region_in_image": [list(ends) for ends in inside],
+        "region_in_image": None,
         "centre": exact(field.centre(unit)),
         "pixels_read": None,
-        "pixels_in_hull": math.prod(max(last - first + 1, 0) for first, last in inside),
+        "pixels_in_hull": None,
         "units_inside": exact(float(field.units_inside)),
         "mean_share_inside": exact(float(field.mean_share_inside)),
     }
     if math.prod(field.input_size) <= MOST_PIXELS:
+        inside = field.region(unit, clip=True)
+        found["region_in_image"] = [list(ends) for ends in inside]
         found["pixels_read"] = int(field.support(unit).sum())
+        found["pixels_in_hull"] = math.prod(last - first + 1 for first, last in inside)
     return found
 
 
@@ -71,7 +73,7 @@ def to_text(title: str, field: Field, found: dict[str, Any]) -> str:
         ("repeats", _repeats(field)),
         ("why", field.why),
         (f"unit {','.join(map(str, found['unit']))}", _ranges(found["region"])),
-        ("centre", ", ".join(f"{c:g}" for c in found["centre"] or [])),
+        ("centre", "" if field.is_global else ", ".join(f"{c:g}" for c in found["centre"])),
         ("in the image", _ranges(found["region_in_image"])),
         ("reads", _reads(found)),
         ("units inside", f"{_percent(found['units_inside'])} of all units"),
@@ -85,12 +87,14 @@ def to_text(title: str, field: Field, found: dict[str, Any]) -> str:
 
 def _repeats(field: Field) -> str:
     if any(period is None for period in field.period):
-        return "" if field.is_global else "never: each unit has a region of its own shape"
+        return "never: no two units have regions of the same shape and distance"
     period = "x".join(map(str, dict.fromkeys(field.period)))
     return "" if period == "1" else f"regions repeat every {period} units"
 
 
-def _ranges(ends: Sequence[Sequence[int]]) -> str:
+def _ranges(ends: Sequence[Sequence[int]] | None) -> str:
+    if ends is None:
+        return ""
     names = AXIS_NAMES[len(ends)]
     if any(last < first for first, last in ends):
         return "nothing"
@@ -100,7 +104,7 @@ def _ranges(ends: Sequence[Sequence[int]]) -> str:
 
 def _reads(found: dict[str, Any]) -> str:
     read, hull = found["pixels_read"], found["pixels_in_hull"]
-    if read is None or not hull:
+    if not hull:
         return ""
     return f"{read:,} of the {hull:,} px there ({_percent(read / hull)})"
 

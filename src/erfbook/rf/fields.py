@@ -1,26 +1,20 @@
-"""The theoretical receptive field of one layer's units, in closed form per axis."""
+"""The theoretical receptive field of one layer's units."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from erfbook.rf.graph import Call, Graph
+from erfbook.rf.propagate import Fields, State, plain, smallest_period, whole
+from erfbook.rf.support import pixels_of, units_of
 
 Number = int | Fraction
 Box = tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True)
-class Span:
-    """Input pixels that unit u may see on one axis: ``first + stride*u`` to ``last + stride*u``."""
-
-    stride: Fraction
-    first: Fraction
-    last: Fraction
-
-    @property
-    def centre(self) -> Fraction:
-        """Middle of unit 0's span, in input pixels."""
-        return (self.first + self.last) / 2
 
 
 @dataclass(frozen=True)
@@ -33,10 +27,9 @@ class Field:
         op: the ATen operation that made the output.
         grid: units per spatial axis.
         input_size: input pixels per spatial axis.
-        spans: per axis, one span for each stride at which paths arrive: one where they agree.
         why: what made the field global, or which paths are misaligned; empty otherwise.
         aligned: whether all paths agree on stride and centre.
-        is_global: whether every unit may depend on every input pixel.
+        is_plane: whether the last dimensions of the output are the axes of the input, in order.
     """
 
     path: str
@@ -44,29 +37,82 @@ class Field:
     op: str
     grid: tuple[int, ...]
     input_size: tuple[int, ...]
-    spans: tuple[tuple[Span, ...], ...]
     why: str = ""
     aligned: bool = True
-    is_global: bool = False
+    is_plane: bool = True
+    _state: State = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
+    _graph: Graph = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
+    _nodes: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    _is_vector: bool = field(default=False, repr=False, compare=False)
 
     @property
+    def global_axes(self) -> tuple[bool, ...]:
+        """For each axis, whether every unit sees whatever there is along it."""
+        return tuple(bool(why) for why in self._state.whole)
+
+    @property
+    def is_global(self) -> bool:
+        """Whether every unit may depend on the whole plane, however large it is."""
+        return all(self.global_axes)
+
+    @cached_property
     def size(self) -> tuple[int, ...]:
-        """Pixels seen, per axis; where strides disagree, by the central unit."""
-        return tuple(b - a + 1 for a, b in self.region(self.central_unit))
+        """Pixels from the first to the last one seen, per axis: the most that a unit sees.
 
-    @property
+        Where fields differ from unit to unit and come again, the largest counts; where they never
+        come again, the central unit's.
+        """
+        return tuple(self._size(a) for a in range(len(self.input_size)))
+
+    def _size(self, axis: int) -> int:
+        centre, period = self.central_unit[axis], self.period[axis] or 1
+        ends = (self._ends(axis, centre + u) for u in range(period))
+        return max(last - first + 1 for first, last in ends)
+
+    @cached_property
     def stride(self) -> tuple[Number | None, ...]:
-        """Input pixels from a unit's field to the next one's, per axis; None where paths differ."""
-        if self.is_global:
-            return (None,) * len(self.input_size)
-        return tuple(plain(s[0].stride) if len(s) == 1 else None for s in self.spans)
+        """Input pixels from a unit's field to the next one's, per axis.
 
-    @property
+        A fraction after upsampling; None where the field is global or paths differ.
+        """
+        return tuple(self._stride(a) for a in range(len(self.input_size)))
+
+    def _stride(self, axis: int) -> Number | None:
+        if self.global_axes[axis]:
+            return None
+        strides = {Fraction(f.shift, f.period) for f in self._state.fields[axis]}
+        irregular = any(not f.is_open for f in self._state.fields[axis])
+        return plain(strides.pop()) if len(strides) == 1 and not irregular else None
+
+    @cached_property
+    def period(self) -> tuple[int | None, ...]:
+        """Units after which regions come again, moved on: 1 where all are alike, None for never."""
+        return tuple(self._period(a) for a in range(len(self.input_size)))
+
+    def _period(self, axis: int) -> int | None:
+        fields = self._state.fields[axis]
+        if self.global_axes[axis]:
+            return 1
+        if len(fields) != 1 or not fields[0].is_open:
+            return None
+        return smallest_period(fields[0])
+
+    @cached_property
     def padding(self) -> tuple[Number | None, ...]:
-        """Distance by which unit 0's field begins before the image (distill: effective padding)."""
-        if self.is_global:
-            return (None,) * len(self.input_size)
-        return tuple(plain(-min(span.first for span in spans)) for spans in self.spans)
+        """Distance by which unit 0's field begins before the image (distill: effective padding).
+
+        The centre of unit u is ``-padding + (size - 1)/2 + stride*u``; where fields differ from
+        unit to unit, on average over a period. None where there is no stride.
+        """
+        return tuple(self._padding(a) for a in range(len(self.input_size)))
+
+    def _padding(self, axis: int) -> Number | None:
+        if self.stride[axis] is None or self.period[axis] is None:
+            return None
+        line = self._state.lines[axis]
+        if self.period[axis] == 1 or line is None or not self.aligned:
+            return -self._ends(axis, 0)[0]
+        return plain(Fraction(self.size[axis] - 1, 2) - line.centre)
 
     @property
     def central_unit(self) -> tuple[int, ...]:
@@ -78,24 +124,60 @@ class Field:
 
         Args:
             unit: index of the unit on its grid, per axis.
-            clip: cut the region off at the image's border. A unit that sees only padding then
-                has a last pixel before its first.
+            clip: whether to return what is seen of the image alone: the span of :meth:`support`.
+                By default, pixels are counted on the plane that padding extends beyond the image.
+
+        Returns:
+            The first and last pixel per axis; (0, -1) on every axis for a unit that sees nothing.
 
         Raises:
-            ValueError: there is no such unit.
+            ValueError: the unit does not lie on the grid.
         """
-        if self.is_global:
-            return tuple((0, n - 1) for n in self.input_size)
-        if len(unit) != len(self.grid) or any(
-            not 0 <= u < n for u, n in zip(unit, self.grid, strict=True)
-        ):
-            raise ValueError(f"unit must lie on the grid {self.grid} of {self.path!r}, not {unit}")
-        box = []
-        for u, n, spans in zip(unit, self.input_size, self.spans, strict=True):
-            first = int(min(span.first + span.stride * u for span in spans))
-            last = int(max(span.last + span.stride * u for span in spans))
-            box.append((max(first, 0), min(last, n - 1)) if clip else (first, last))
-        return tuple(box)
+        self._check("unit", unit, self.grid)
+        if not clip:
+            return tuple(self._ends(a, u) for a, u in enumerate(unit))
+        seen = self.support(unit)
+        if not seen.any():
+            return ((0, -1),) * seen.ndim
+        places = np.nonzero(seen)
+        return tuple((int(p.min()), int(p.max())) for p in places)
+
+    def support(self, unit: tuple[int, ...]) -> np.ndarray:
+        """Return exactly which pixels can influence a unit: bool array of shape ``input_size``.
+
+        Raises:
+            ValueError: the unit does not lie on the grid.
+        """
+        self._check("unit", unit, self.grid)
+        return pixels_of(self._graph, self._nodes, None if self._is_vector else unit)
+
+    def units_seeing(self, pixel: tuple[int, ...]) -> np.ndarray:
+        """Return exactly which units a pixel can influence: bool array of shape ``grid``.
+
+        Raises:
+            ValueError: the pixel does not lie in the image.
+        """
+        self._check("pixel", pixel, self.input_size)
+        seeing = units_of(self._graph, self._nodes, pixel)
+        return np.broadcast_to(seeing.any() if self._is_vector else seeing, self.grid)
+
+    @cached_property
+    def units_inside(self) -> float:
+        """Share of the layer's units whose region lies wholly inside the image."""
+        return prod(float(np.mean(self._inside(a) == 1)) for a in range(len(self.grid)))
+
+    @cached_property
+    def mean_share_inside(self) -> float:
+        """Mean over the layer's units of the share of their region that lies inside the image."""
+        return prod(float(np.mean(self._inside(a))) for a in range(len(self.grid)))
+
+    def _inside(self, axis: int) -> np.ndarray:
+        shares = []
+        for u in range(self.grid[axis]):
+            first, last = self._ends(axis, u)
+            seen = min(last, self.input_size[axis] - 1) - max(first, 0) + 1
+            shares.append(max(seen, 0) / (last - first + 1) if last >= first else 1.0)
+        return np.array(shares)
 
     def centre(self, unit: tuple[int, ...]) -> tuple[float, ...]:
         """Return the middle of a unit's region, in input pixels, per axis.
@@ -103,12 +185,64 @@ class Field:
         A global field has no middle of its own: the unit's place on its grid, scaled to the
         image, stands for it.
         """
-        if self.is_global:
-            each = zip(unit, self.grid, self.input_size, strict=True)
-            return tuple((u + 0.5) * n / m - 0.5 for u, m, n in each)
-        return tuple((a + b) / 2 for a, b in self.region(unit))
+        middles = []
+        for a, (u, n, pixels) in enumerate(zip(unit, self.grid, self.input_size, strict=True)):
+            first, last = self._ends(a, u)
+            scaled = (u + 0.5) * pixels / n - 0.5
+            middles.append(scaled if self.global_axes[a] else (first + last) / 2)
+        return tuple(middles)
+
+    def _ends(self, axis: int, u: int) -> tuple[int, int]:
+        fields: tuple[Fields, ...] = self._state.fields[axis]
+        ends = [e for e in (f.of(u) for f in fields) if e is not None]
+        if not ends or not all(self._state.fields):
+            return (0, -1)
+        first, last = min(e[0] for e in ends), max(e[1] for e in ends)
+        if not self.global_axes[axis]:
+            return first, last
+        return max(first, 0), min(last, self.input_size[axis] - 1)
+
+    def _check(self, name: str, index: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        inside = len(index) == len(sizes) and all(
+            0 <= i < n for i, n in zip(index, sizes, strict=True)
+        )
+        if not inside:
+            where = f"the grid {sizes} of {self.path!r}" if name == "unit" else f"the image {sizes}"
+            raise ValueError(f"{name} must lie on {where}, not {index}")
 
 
-def plain(value: Fraction) -> Number:
-    """Return a whole fraction as an integer."""
-    return int(value) if value.denominator == 1 else value
+def make_field(call: Call, state: State, graph: Graph) -> Field:
+    """Return the field of one module's output."""
+    input_size = graph.nodes[0].grid
+    grid, is_plane = call.grid, call.is_plane
+    why = call.why
+    if not why and len(call.nodes) > 1 and prod(grid) == 1 and not all(state.whole):
+        covers = all(state.fields) and all(
+            min(e[0] for e in ends) <= 0 and max(e[1] for e in ends) >= n - 1
+            for ends, n in ((_known(f), n) for f, n in zip(state.fields, input_size, strict=True))
+        )
+        why = "positions became channels" if covers else ""
+    if why:  # a vector of everything: its one unit sees what any of its elements sees
+        state, grid = whole(state, grid, input_size, why), (1,) * len(input_size)
+    everywhere = all(state.whole)
+    if everywhere and not is_plane and len(call.shape) == len(input_size) + 2:
+        grid, is_plane = call.shape[2:], True  # positions are made anew: they all see everything
+    return Field(
+        path=call.path,
+        call=call.index,
+        op=call.op,
+        grid=grid,
+        input_size=input_size,
+        why=next((w for w in state.whole if w), "") if everywhere or state.aligned else state.why,
+        aligned=state.aligned or everywhere,
+        is_plane=is_plane,
+        _state=state,
+        _graph=graph,
+        _nodes=call.nodes,
+        _is_vector=bool(why),
+    )
+
+
+def _known(fields: tuple[Fields, ...]) -> list[tuple[int, int]]:
+    ends = [e for e in (f.of(0) for f in fields) if e is not None]
+    return ends or [(0, -1)]

@@ -1,141 +1,127 @@
 """The graph that a forward pass leaves behind: what each tensor's units read from their parents.
 
-Everything here is exact integer or rational arithmetic, per spatial axis of the input.
+A node stands for those channels of one tensor whose units look alike: the two halves of a
+concatenation are two nodes, so that what is taken out of it again has its own field. An operation
+that neither moves nor joins anything makes no node at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
-from math import gcd, lcm
 
-
-@dataclass(frozen=True)
-class Window:
-    """What unit u of an axis reads from its parent: ``offset + stride*u`` and ``size - 1`` on.
-
-    Args:
-        stride: step of the window from one unit to the next, in the parent's units.
-        offset: first parent unit that unit 0 reads; minus the padding.
-        size: parent units from the first to the last one read, inclusive.
-    """
-
-    stride: Fraction | int = 1
-    offset: Fraction | int = 0
-    size: int = 1
-
-    def __post_init__(self) -> None:  # a quotient of whole numbers must stay exact
-        object.__setattr__(self, "stride", Fraction(self.stride))
-        object.__setattr__(self, "offset", Fraction(self.offset))
-
-
-IDENTITY = Window()
+from erfbook.rf.windows import AnyWindow, Table
 
 
 @dataclass(frozen=True)
 class Link:
-    """One path into a node: the parent's index and the window of each spatial axis."""
+    """One path into a node: the parent's index and the window along each axis of the input."""
 
     parent: int
-    windows: tuple[Window, ...]
+    windows: tuple[AnyWindow, ...]
 
-
-@dataclass(frozen=True)
-class Local:
-    """A rule's answer: the output's units read windows of their parents.
-
-    Args:
-        axes: for each spatial axis of the input, the dimension of the output that it became.
-        links: one for each parent that is read.
-        fixed: whether the operation depends on where in the image a unit lies, so that moving
-            the input does not just move the output (a position embedding, a crop at fixed ends).
-    """
-
-    axes: tuple[int, ...]
-    links: tuple[Link, ...]
-    fixed: bool = False
-
-
-@dataclass(frozen=True)
-class Global:
-    """A rule's answer: every output unit may depend on the whole input, for the reason given."""
-
-    why: str
+    @property
+    def is_identity(self) -> bool:
+        """Whether each unit reads the parent's unit of the same index alone."""
+        return all(w.is_identity for w in self.windows)
 
 
 @dataclass(frozen=True)
 class Node:
-    """One tensor that depends on the input.
+    """Channels of one tensor whose units see alike.
 
     Args:
         op: name of the ATen operation that made it, or ``input``.
         module: path of the module that was running.
-        shape: shape of the tensor, batch first.
-        step: what its units read.
+        grid: units along each axis of the input; 1 where the tensor has that axis no more.
+        links: what its units read; none for the input and for what does not depend on it.
+        why: what made its field global along an axis; empty where nothing did.
+        fixed: whether the operation depends on where in the image a unit lies, so that moving
+            the input does not just move the output (a position embedding, a crop at fixed ends).
     """
 
     op: str
     module: str
-    shape: tuple[int, ...]
-    step: Local | Global
+    grid: tuple[int, ...]
+    links: tuple[Link, ...] = ()
+    why: str = ""
+    fixed: bool = False
 
     @property
-    def axes(self) -> tuple[int, ...]:
-        """The dimension of the tensor for each spatial axis; empty where it has none left."""
-        return self.step.axes if isinstance(self.step, Local) else ()
-
-    @property
-    def links(self) -> tuple[Link, ...]:
-        """What the tensor's units read of its parents; empty where that is everything."""
-        return self.step.links if isinstance(self.step, Local) else ()
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Units per spatial axis; empty where the tensor has none left."""
-        if isinstance(self.step, Local):
-            return tuple(self.shape[axis] for axis in self.step.axes)
-        return self.shape[2:]
+    def name(self) -> str:
+        """Operation and module, for people."""
+        op = self.op.removeprefix("aten.")
+        return f"{op} in {self.module!r}" if self.module else op
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of one module: its path, its node, and which call of that module it was."""
+    """One call of one module.
+
+    Args:
+        path: path of the module; ``path[key]`` where it returns several tensors.
+        index: which call of that module it was, from 0.
+        op: the ATen operation that made its output.
+        shape: shape of the output, batch first.
+        nodes: the nodes of its channels.
+        grid: units along each axis, as a person counts them in the output.
+        is_plane: whether the last dimensions of the output are the axes of the input, in order.
+        why: what joined the positions of the plane into one vector; empty where they are apart.
+        elements: elements of all tensors made so far.
+        n_ops: operations on the input so far.
+    """
 
     path: str
-    node: int
     index: int
+    op: str
+    shape: tuple[int, ...]
+    nodes: tuple[int, ...]
+    grid: tuple[int, ...]
+    is_plane: bool
+    why: str
+    elements: int
+    n_ops: int
 
 
 @dataclass
 class Graph:
-    """All nodes in the order of execution (node 0 is the input) and all calls of modules."""
+    """All nodes in the order of execution (node 0 is the input) and all calls of modules.
+
+    ``ops`` names every operation on the input, those that neither move nor join anything too.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    ops: list[str] = field(default_factory=list)
 
-    def ancestors(self, index: int) -> list[int]:
-        """Return the nodes that a node depends on, itself included, latest first."""
-        seen = {index}
-        for i in range(index, -1, -1):  # parents always precede their children
+    def ancestors(self, targets: Iterable[int]) -> list[int]:
+        """Return the nodes that some nodes depend on, themselves included, latest first."""
+        seen = set(targets)
+        for i in range(max(seen), -1, -1):  # parents always precede their children
             if i in seen:
                 seen.update(link.parent for link in self.nodes[i].links)
         return sorted(seen, reverse=True)
 
-    def reach(self, index: int, unit: tuple[int, ...]) -> dict[int, list[tuple[int, int]]]:
-        """Return, for each node, the range of units that one unit depends on, per axis.
+    def reach(
+        self, targets: Iterable[int], first: tuple[int, ...], last: tuple[int, ...]
+    ) -> dict[int, list[tuple[int, int]]]:
+        """Return, for each node, the range of units on which some units depend, per axis.
 
         Padding is not cut off: a range may begin before 0 or end after the last unit.
+
+        Args:
+            targets: the nodes whose units are wanted.
+            first, last: their range, inclusive, per axis.
         """
-        ranges = {index: [(u, u) for u in unit]}
-        for i in self.ancestors(index):
+        targets = tuple(targets)
+        ranges = {i: list(zip(first, last, strict=True)) for i in targets}
+        for i in self.ancestors(targets):
             for link in self.nodes[i].links if i in ranges else ():
-                read = [
-                    (
-                        _whole(w.offset + w.stride * lo),
-                        _whole(w.offset + w.stride * hi) + w.size - 1,
-                    )
-                    for w, (lo, hi) in zip(link.windows, ranges[i], strict=True)
-                ]
+                grid = self.nodes[link.parent].grid
+                each = zip(link.windows, ranges[i], grid, strict=True)
+                read = [_hull(w, span, n) for w, span, n in each]
+                if any(span is None for span in read):
+                    continue
                 known = ranges.get(link.parent, read)
                 ranges[link.parent] = [
                     (min(a, c), max(b, d)) for (a, b), (c, d) in zip(known, read, strict=True)
@@ -143,18 +129,15 @@ class Graph:
         return ranges
 
 
-def common_multiple(strides: list[Fraction]) -> int:
-    """Return the smallest whole number that is a multiple of every stride.
-
-    >>> common_multiple([Fraction(2), Fraction(3, 2), Fraction(1, 2)])
-    6
-    """
-    top = lcm(*(s.numerator for s in strides))
-    bottom = gcd(*(s.denominator for s in strides))
-    return Fraction(top, bottom).numerator
-
-
-def _whole(value: Fraction | int) -> int:
-    if value.denominator != 1:
-        raise NotImplementedError("windows that begin between units are not propagated yet")
-    return int(value)
+def _hull(window: AnyWindow, span: tuple[int, int], n_parent: int) -> tuple[int, int] | None:
+    """Return the range of the parent's units that a range of units reads."""
+    if window.whole:
+        return 0, n_parent - 1
+    low, high = span
+    # The comb meets whole numbers in the same way again after ``repeats`` units, so that the
+    # extremes lie among as many at either end.
+    n = high - low + 1
+    n = n if isinstance(window, Table) else min(window.repeats, n)
+    looked = {*range(low, low + n), *range(high - n + 1, high + 1)}
+    read = [units for units in map(window.units, looked) if units]
+    return (min(map(min, read)), max(map(max, read))) if read else None

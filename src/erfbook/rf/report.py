@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from torch import nn
 
-from erfbook.rf.fields import Field
-from erfbook.rf.graph import Global, Graph
-from erfbook.rf.propagate import propagate
+from erfbook.rf.fields import Field, make_field
+from erfbook.rf.graph import Graph
+from erfbook.rf.propagate import State, merge, propagate
 from erfbook.rf.trace import trace
 
 
@@ -23,13 +24,13 @@ class Report:
         input_size: (channels, *spatial).
         fields: one for each call of each module, in the order in which the calls ended.
         graph: the operations they were found from.
-        nodes: for each field, the node of its output.
+        states: what is known of each of the graph's nodes.
     """
 
     input_size: tuple[int, ...]
     fields: tuple[Field, ...]
     graph: Graph
-    nodes: tuple[int, ...]
+    states: tuple[State, ...]
 
     def __getitem__(self, path: str) -> Field:
         return self.fields[self.index(path)]
@@ -44,6 +45,10 @@ class Report:
         """Return the field of every call of a module that is used more than once."""
         self.index(path)
         return tuple(f for f in self.fields if f.path == path)
+
+    def nodes(self, path: str) -> tuple[int, ...]:
+        """Return the graph's nodes of the channels of a module's last output."""
+        return self.graph.calls[self.index(path)].nodes
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row for each call of each module."""
@@ -65,7 +70,7 @@ class Report:
         return pd.DataFrame(rows)
 
     def index(self, path: str) -> int:
-        """Return the position in ``fields`` and ``nodes`` of a module's last call.
+        """Return the position in ``fields`` of a module's last call.
 
         Raises:
             KeyError: no such module was called; the nearest names are given.
@@ -78,23 +83,29 @@ class Report:
         return found[-1]
 
 
-def analyze(model: nn.Module, input_size: tuple[int, ...], *, unknown: str = "error") -> Report:
+def analyze(
+    model: nn.Module,
+    input_size: tuple[int, ...],
+    *,
+    unknown: str = "error",
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Report:
     """Return the theoretical receptive field of every module of a model (distill).
 
     The operations that a forward pass really executes are recorded on shapes alone, so functional
     code and reused modules are seen; nothing is allocated and the model is left as it was.
-    Supported exactly: convolution (stride, padding, dilation, groups), max and average pooling
-    (ceil mode too), everything elementwise, batch norm in evaluation mode, layer norm and softmax
-    over channels, add, multiply and concatenate of several paths, constant padding, dropout,
-    slices, channel selection, permutations and views that keep the plane. Global, with the reason:
-    batch norm in training mode, group and instance norm, adaptive pooling, reductions over the
-    plane, flattening, linear layers. Everything else is unknown: transposed convolution,
-    interpolation, attention, other padding, roll, unfold.
+    Convolutions and pooling of every kind, upsampling, padding, cutting and joining, reshaping,
+    attention and normalisation are followed exactly, channel by channel. What reads the whole
+    plane, however large it is (a global mean, a linear layer over a flattened plane, attention
+    over all positions, batch norm in training mode), is global, with the reason.
 
     Args:
-        model: any module that takes one tensor; its train or eval mode is used as it is.
+        model: any module whose first argument is the image; its train or eval mode is used as it
+            is.
         input_size: (channels, *spatial), with 1 to 3 spatial axes.
         unknown: ``error`` refuses an operation without a rule, ``global`` marks its output global.
+        args, kwargs: what the model's forward needs besides the image; it does not count as input.
 
     Returns:
         A report; ``report["layer4"]`` is the :class:`Field` of that module's last call.
@@ -107,23 +118,11 @@ def analyze(model: nn.Module, input_size: tuple[int, ...], *, unknown: str = "er
     ((3, 3), (2, 2), (1, 1), ((-1, 1), (-1, 1)))
     """
     input_size = tuple(int(n) for n in input_size)
-    graph = trace(model, input_size, unknown)
-    states = propagate(graph, len(graph.nodes) - 1)
-    fields, nodes = [], []
+    graph = trace(model, input_size, unknown, args, kwargs)
+    states = propagate(graph, input_size[1:])
+    fields = []
     for call in graph.calls:
-        state, node = states[call.node], graph.nodes[call.node]
-        fields.append(
-            Field(
-                path=call.path,
-                call=call.index,
-                op=node.op,
-                grid=node.grid,
-                input_size=input_size[1:],
-                spans=state.spans,
-                why=state.why,
-                aligned=state.aligned,
-                is_global=isinstance(node.step, Global),
-            )
-        )
-        nodes.append(call.node)
-    return Report(input_size, tuple(fields), graph, tuple(nodes))
+        names = [graph.nodes[i].name for i in call.nodes]
+        state = merge([states[i] for i in call.nodes], names, f"{call.path!r}")
+        fields.append(make_field(call, state, graph))
+    return Report(input_size, tuple(fields), graph, tuple(states))

@@ -1,4 +1,4 @@
-"""Run a model on shapes alone and record every ATen operation that touches its input.
+"""Run a model on shapes alone and keep what each of its modules' outputs reads.
 
 The model runs under a dispatch mode with parameters, buffers and input on the meta device: nothing
 is computed or allocated, functional code is seen as well as modules, and the model's own tensors
@@ -7,29 +7,41 @@ are never touched.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import inspect
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
 
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from erfbook.rf import rules
-from erfbook.rf.graph import Call, Global, Graph, Local, Node
+from erfbook.rf.builder import Builder
+from erfbook.rf.graph import Call, Graph
+from erfbook.rf.layout import Layout, Unknown
+from erfbook.rf.positions import restore, to_axis
+from erfbook.rf.recorder import Circular, Recorder, TraceError
 
 
-class TraceError(ValueError):
-    """A model whose receptive fields cannot be found; the message names the place and the cause."""
+class InputError(TraceError):
+    """An input that the model refuses: the wrong size, or the wrong number of channels."""
 
 
-def trace(model: nn.Module, input_size: tuple[int, ...], unknown: str = "error") -> Graph:
+def trace(
+    model: nn.Module,
+    input_size: tuple[int, ...],
+    unknown: str = "error",
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Graph:
     """Return the graph of one forward pass on an input of shape ``(1, *input_size)``.
 
     Args:
-        model: any module that takes one tensor; its modes (train, eval) are used as they are.
+        model: any module; its modes (train, eval) are used as they are.
         input_size: (channels, *spatial).
         unknown: ``error`` or ``global``: what becomes of an operation without a rule.
+        args, kwargs: further arguments of the model's forward; they do not count as input.
 
     Raises:
         TraceError: the model refuses the input, or an operation has no rule.
@@ -40,119 +52,53 @@ def trace(model: nn.Module, input_size: tuple[int, ...], unknown: str = "error")
         raise ValueError(
             f"input_size must be (channels, *spatial) with 1 to 3 spatial axes, not {input_size!r}"
         )
+    _check_arguments(model, args, kwargs or {})
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.float32)
-    recorder = _Recorder(unknown)
+    recorder = Recorder(unknown, len(input_size) - 1)
     image = recorder.begin((1, *input_size), dtype)
     meta = {name: _to_meta(tensor) for name, tensor in state.items()}
+    for name, tensor in state.items():
+        recorder.remember(meta[name], tensor)
+    rest, named = tree_map(_to_meta_if_tensor, (tuple(args), dict(kwargs or {})))
     handles = _watch(model, recorder)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), torch.device("meta"), recorder:
+        with torch.no_grad(), torch.device("meta"), recorder, Circular(recorder):
             # Ties are left alone: a module reached by several paths would be swapped once for
             # each of them and could not be put back. What is not swapped turns meta on the fly.
-            functional_call(model, meta, (image,), tie_weights=False)
-    except (TraceError, NotImplementedError, RuntimeError, TypeError) as error:
+            functional_call(model, meta, (image, *rest), named, tie_weights=False)
+    except (TraceError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise _explained(error, recorder, input_size) from error
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         for handle in handles:
             handle.remove()
     return recorder.graph
 
 
-class InputError(TraceError):
-    """An input that the model refuses: the wrong size, or the wrong number of channels."""
-
-
-class _Recorder(TorchDispatchMode):
-    """Gives each tensor that depends on the input a node."""
-
-    def __init__(self, unknown: str) -> None:
-        super().__init__()
-        self.unknown = unknown
-        self.graph = Graph()
-        self.stack: list[str] = []
-        self.failed = ""  # the module that was running when something went wrong
-        self.calls: Counter[str] = Counter()
-        self._of: dict[int, int] = {}  # id of a tensor -> its node
-        self._kept: list[torch.Tensor] = []  # keeps ids from being reused
-        self._outdated: dict[int, str] = {}  # id of a tensor -> the operation that wrote into it
-        self._tensors_on: dict[int, set[int]] = defaultdict(set)  # storage -> tensors that share it
-
-    def begin(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        image = torch.empty(shape, dtype=dtype, device="meta")
-        self._add(image, Node("input", "", shape, Local(tuple(range(2, len(shape))), ())))
-        return image
-
-    def node_of(self, tensor: torch.Tensor) -> int | None:
-        """Return the node of a tensor, or None where it does not depend on the input."""
-        name = self._outdated.pop(id(tensor), None)
-        if name is not None:
-            step = self._unknown(name, "it writes into a tensor of which a view is used later")
-            self._add(tensor, Node(name, "", tuple(tensor.shape), step))
-        return self._of.get(id(tensor))
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        args, kwargs = tree_map(_constant_to_meta, (args, kwargs or {}))
-        result = func(*args, **kwargs)
-        outputs = [t for t in tree_flatten(result)[0] if isinstance(t, torch.Tensor)]
-        if not outputs:
-            return result
-        named = rules.normalise(func, args, kwargs)
-        parents, constants = self._parents(named)
-        if parents:
-            step = self._step(func, named, parents, constants, outputs[0])
-            module = self.stack[-1] if self.stack else ""
-            for tensor in outputs:
-                self._add(tensor, Node(_name(func), module, tuple(tensor.shape), step))
-        return result
-
-    def _parents(self, named: dict) -> tuple[dict[str, list[int]], list[tuple[int, ...]]]:
-        parents: dict[str, list[int]] = {}
-        constants = []
-        for name, value in named.items():
-            for tensor in tree_flatten(value)[0]:
-                if not isinstance(tensor, torch.Tensor):
-                    continue
-                index = self.node_of(tensor)
-                if index is None:
-                    constants.append(tuple(tensor.shape))
-                else:
-                    parents.setdefault(name, []).append(index)
-        return parents, constants
-
-    def _step(self, func, named, parents, constants, output) -> Local | Global:
-        pointwise = torch.Tag.pointwise in func.tags
-        shape = tuple(output.shape)
-        op = rules.Op(_name(func), named, parents, self.graph.nodes, shape, pointwise, constants)
-        try:
-            if func._schema.is_mutable and len(set(op.all_parents)) > 1:
-                self._outdate(op.name, output)
-            return rules.apply(op, writes=func._schema.is_mutable)
-        except rules.Unknown as reason:
-            return self._unknown(op.name, str(reason))
-
-    def _unknown(self, name: str, reason: str) -> Global:
-        where = f" in module {self.stack[-1]!r}" if self.stack and self.stack[-1] else ""
-        why = f"{name}{where} has no rule" + (f": {reason}" if reason else "")
-        if self.unknown == "global":
-            return Global(why)
+def _check_arguments(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, *args, **kwargs)
+    except TypeError as error:
+        needed = [
+            p.name
+            for p in list(signature.parameters.values())[1:]
+            if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
         raise TraceError(
-            f"{why}; register one with erfbook.rf.register({name!r}), or pass unknown='global'"
-        )
-
-    def _outdate(self, name: str, written: torch.Tensor) -> None:
-        """Views of what is written into hold something new, of which nothing is known."""
-        for other in self._tensors_on[written.untyped_storage()._cdata] - {id(written)}:
-            self._outdated[other] = name
-
-    def _add(self, tensor: torch.Tensor, node: Node) -> None:
-        self._of[id(tensor)] = len(self.graph.nodes)
-        self._kept.append(tensor)
-        self._tensors_on[tensor.untyped_storage()._cdata].add(id(tensor))
-        self.graph.nodes.append(node)
+            f"{type(model).__name__}.forward cannot be called with an image, {len(args)} further "
+            f"arguments and {sorted(kwargs)}: {error}; pass what it needs besides the image "
+            f"({', '.join(needed) or 'nothing'}) as args=(...) or kwargs={{...}}"
+        ) from error
 
 
-def _watch(model: nn.Module, recorder: _Recorder) -> list:
+def _watch(model: nn.Module, recorder: Recorder) -> list:
     """Hook every module, so that operations know their module and outputs their path."""
     handles = []
     for path, module in model.named_modules():
@@ -161,14 +107,14 @@ def _watch(model: nn.Module, recorder: _Recorder) -> list:
     return handles
 
 
-def _enter(path: str, recorder: _Recorder):
+def _enter(path: str, recorder: Recorder):
     def hook(module, inputs):
         recorder.stack.append(path)
 
     return hook
 
 
-def _leave(path: str, recorder: _Recorder):
+def _leave(path: str, recorder: Recorder):
     def hook(module, inputs, output):
         if output is None:  # the module raised
             recorder.failed = recorder.failed or path
@@ -178,11 +124,45 @@ def _leave(path: str, recorder: _Recorder):
         call = recorder.calls[path]
         recorder.calls[path] += 1
         for name, tensor in _named_tensors(path, output):
-            index = recorder.node_of(tensor)
-            if index is not None:
-                recorder.graph.calls.append(Call(name, index, call))
+            layout = recorder.layout_of(tensor)
+            if layout is not None:
+                op = recorder.op_of(tensor)
+                recorder.graph.calls.append(_call(recorder, name, call, op, layout))
 
     return hook
+
+
+def _call(recorder: Recorder, path: str, index: int, op: str, layout: Layout) -> Call:
+    """Return the record of one output, each axis in a dimension of its own where it can be."""
+    n_axes = layout.n_axes
+    shape = layout.shape
+    recorder.build.begin(op, path)
+    if len(shape) == n_axes + 2:
+        layout = _as_plane(recorder.build, layout)
+    homes = [{d for d, _ in layout.places.get(a, [])} for a in range(n_axes)]
+    plane = len(shape) == n_axes + 2 and all(
+        home == {2 + a} or (not home and shape[2 + a] == 1) for a, home in enumerate(homes)
+    )
+    grid = shape[2:] if plane else layout.grid
+    flat = len(shape) == 2 and n_axes and any(homes) and prod(layout.grid) < prod(shape)
+    why = "flattening: positions become channels" if flat else ""
+    elements, n_ops = recorder.elements, len(recorder.graph.ops)
+    return Call(path, index, op, shape, layout.distinct, grid, plane, why, elements, n_ops)
+
+
+def _as_plane(build: Builder, layout: Layout) -> Layout:
+    """Return the layout of a tensor of a plane's rank with its axes in their dimensions."""
+    dims = range(2, len(layout.dims))
+    if layout.has_axis(0) or any({f.axis for f in layout.dims[d]} - {None, d - 2} for d in dims):
+        return layout  # channels come last, or windows have been cut
+    try:
+        for d in dims:
+            layout = to_axis(build, layout, d)
+        if not layout.places and len(layout.distinct) > 1 and prod(layout.shape[2:]) > 1:
+            layout = restore(build, layout, dims)
+    except Unknown:  # it stays in digits
+        pass
+    return layout
 
 
 def _named_tensors(path: str, output) -> list[tuple[str, torch.Tensor]]:
@@ -194,32 +174,22 @@ def _named_tensors(path: str, output) -> list[tuple[str, torch.Tensor]]:
     return [(f"{path}[{key}]", t) for key, t in items if isinstance(t, torch.Tensor)]
 
 
-def _name(func) -> str:
-    """Return ``aten.relu`` for ``aten::relu_``: in-place twins read the same."""
-    space, name = func._schema.name.split("::")
-    return f"{space}.{name if name.startswith('__') else name.rstrip('_')}"
-
-
 def _to_meta(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(tensor, device="meta").requires_grad_(False)
 
 
-def _constant_to_meta(value):
-    """Tensors that a model keeps outside its parameters and buffers are replaced on the fly."""
-    if isinstance(value, torch.Tensor) and value.device.type != "meta":
-        return _to_meta(value)
-    return value
+def _to_meta_if_tensor(value: Any) -> Any:
+    return _to_meta(value) if isinstance(value, torch.Tensor) else value
 
 
-def _explained(error: Exception, recorder: _Recorder, input_size) -> TraceError:
+def _explained(error: Exception, recorder: Recorder, input_size) -> TraceError:
     if isinstance(error, TraceError):
         return error
     where = f"module {recorder.failed!r}" if recorder.failed else "the model"
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    last = recorder.graph.nodes[-1]
     if isinstance(error, NotImplementedError) or "meta tensor" in text.lower():
         return TraceError(f"{where} looks at values, so its operations depend on the data: {text}")
     return InputError(
         f"{where} refused an input of size {tuple(input_size)}: {text} "
-        f"(the last tensor had shape {last.shape})"
+        f"(the last tensor had shape {recorder.last[1]})"
     )

@@ -1,0 +1,215 @@
+"""Take parts of a tensor, extend it, shift it, slide over it, and write into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from erfbook.rf.builder import Builder, Columns, tight
+from erfbook.rf.joining import agree
+from erfbook.rf.layout import Factor, Layout, canonical, uniform
+from erfbook.rf.positions import free_axis, on, to_axis, unroll
+from erfbook.rf.windows import IDENTITY, AnyWindow, Table, Window
+
+Along = Callable[[int], AnyWindow]  # number of the parent's units -> window
+
+
+def take(build: Builder, layout: Layout, dim: int, places: Sequence[int]) -> Layout:
+    """Return the units or channels at some places of a dimension, in their order.
+
+    Args:
+        build: makes the nodes.
+        layout: the tensor.
+        dim: the dimension.
+        places: indices, not negative; a range for what moves with the input.
+    """
+    if list(places) == list(range(layout.shape[dim])):
+        return layout
+    if not layout.dims[dim]:  # size 1, taken several times or not at all
+        return sized(layout, dim, len(places))
+    layout = to_axis(build, layout, dim)
+    axis = layout.axis_of(dim)
+    if axis is None:
+        (channel,) = layout.channel_axes(dim)
+        nodes = tight(layout.nodes.take(list(places), channel))
+        return canonical(_with(layout, dim, Factor(len(places))), nodes, build.n_axes)
+    moves = isinstance(places, range) and places.step > 0
+    if isinstance(places, range):
+        window: AnyWindow = Window(places.step, places.start)
+    else:
+        window = Table(tuple((i,) for i in places))
+    return _moved(build, layout, dim, axis, window, len(places), not moves)
+
+
+def pick(build: Builder, layout: Layout, dim: int, place: int) -> Layout:
+    """Return a tensor without a dimension, at one place of it."""
+    one = take(build, layout, dim, range(place, place + 1))
+    return Layout(one.dims[:dim] + one.dims[dim + 1 :], one.nodes, build.n_axes)
+
+
+def move(build: Builder, layout: Layout, dim: int, along: Along, n_units: int) -> Layout:
+    """Return a tensor whose units along a dimension read others along it, through a window.
+
+    Args:
+        build: makes the nodes.
+        layout: the tensor.
+        dim: the dimension; if it holds channels, each reads the channels in its window.
+        along: gives the window for the present number of units.
+        n_units: size of the dimension afterwards.
+    """
+    return slide(build, layout, {dim: (along, n_units)})
+
+
+def slide(build: Builder, layout: Layout, moves: dict[int, tuple[Along, int]]) -> Layout:
+    """Return a tensor moved along several dimensions at once; see :func:`move`."""
+    windows: list[AnyWindow] = [IDENTITY] * build.n_axes
+    grid, dims, taken = list(layout.grid), {}, []
+    for dim, (along, n_units) in moves.items():
+        window = along(layout.shape[dim])
+        if window.is_identity and n_units == layout.shape[dim]:
+            continue
+        layout = to_axis(build, layout, dim)
+        axis = free_axis(layout, dim, taken) if not layout.dims[dim] else layout.axis_of(dim)
+        if axis is None:
+            layout = _over_channels(build, layout, dim, window, n_units)
+            continue
+        taken.append(axis)
+        windows[axis], grid[axis], dims[dim] = window, n_units, (Factor(n_units, axis),)
+    if not dims:
+        return layout
+    for axis in range(build.n_axes):  # taking positions apart may have changed the others
+        grid[axis] = grid[axis] if axis in taken else layout.grid[axis]
+    new = tuple(dims.get(d, old) for d, old in enumerate(layout.dims))
+    return build.each(layout, tuple(windows), new, grid=tuple(grid))
+
+
+def _moved(
+    build: Builder, layout: Layout, dim: int, axis: int, window: AnyWindow, n: int, fixed: bool
+) -> Layout:
+    grid = tuple(n if a == axis else m for a, m in enumerate(layout.grid))
+    windows = on(axis, window, build.n_axes)
+    dims = _with(layout, dim, Factor(n, axis))
+    return build.each(layout, windows, dims, grid=grid, fixed=fixed)
+
+
+def _over_channels(build: Builder, layout: Layout, dim: int, window, n_units: int) -> Layout:
+    """Let each channel read the channels in its window."""
+    if not layout.dims[dim] or len(layout.distinct) == 1:
+        reads = window.reads(n_units, layout.shape[dim])
+        if (reads >= 0).any(axis=1).all():
+            return sized(layout, dim, n_units)
+    place = sum(f.axis is None for d in layout.dims[:dim] for f in d)
+    nodes = layout.nodes if layout.dims[dim] else np.expand_dims(layout.nodes, place)
+    nodes = np.moveaxis(nodes, place, 0)
+    identity = (IDENTITY,) * build.n_axes
+    made = []
+    for row in window.reads(n_units, nodes.shape[0]):
+        read = sorted({int(i) for i in row if i >= 0})
+        if not read:
+            made.append(np.full(nodes.shape[1:], build.nothing(layout.grid)))
+            continue
+        made.append(build.columns([(nodes[i], identity) for i in read], layout.grid))
+    stacked = np.moveaxis(np.stack(made), 0, place)
+    return canonical(_with(layout, dim, Factor(n_units)), tight(stacked), build.n_axes)
+
+
+def write(
+    build: Builder, base: Layout, where: Sequence[range], part: Layout, *, blank: bool = False
+) -> Layout:
+    """Return a tensor into a box of which another has been written.
+
+    Args:
+        build: makes the nodes.
+        base: the tensor written into.
+        where: the places along each of its dimensions; a step of 1 on axes of the input.
+        part: what is written; of the box's shape.
+        blank: whether ``base`` does not depend on the input yet.
+    """
+    shape = base.shape
+    if blank:
+        base = _like(build, base.shape, part)
+    partial = [d for d, r in enumerate(where) if r != range(shape[d])]
+    for d in partial:
+        base, part = to_axis(build, base, d), to_axis(build, part, d)
+        if base.axis_of(d) is None or where[d].step != 1:
+            base, part = unroll(build, base, d), unroll(build, part, d)
+    full = list(shape)
+    for d in partial:
+        if base.axis_of(d) is None:
+            return _written_channels(build, base, where, part, d)
+    (base, part), dims = agree(build, [base, _stretched(build, part, base, where)], tuple(full))
+    boxes = [(base.axis_of(d), where[d]) for d in partial]
+    grid = base.grid
+    nodes = np.broadcast_arrays(base.nodes, part.nodes)
+    inside: list[AnyWindow] = [IDENTITY] * build.n_axes
+    columns: Columns = [(nodes[1], tuple(inside))]
+    for axis, r in boxes:
+        for domain in ((None, r[0] - 1), (r[-1] + 1, None)):
+            if not blank and domain[0] != grid[axis] and domain[1] != -1:
+                outside = [w if a != axis else Window(domain=domain) for a, w in enumerate(inside)]
+                columns.append((nodes[0], tuple(outside)))
+        inside[axis] = Window(domain=(r[0], r[-1]))
+    return canonical(dims, build.columns(columns, grid), build.n_axes)
+
+
+def _stretched(build: Builder, part: Layout, base: Layout, where: Sequence[range]) -> Layout:
+    """Return the written part on the base's grid, its units in their places."""
+    for d, r in enumerate(where):
+        if r != range(base.shape[d]):
+            window = Window(offset=-r[0], domain=(r[0], r[-1]))
+            part = _moved(build, part, d, base.axis_of(d), window, base.shape[d], True)
+    return part
+
+
+def _written_channels(build: Builder, base: Layout, where, part: Layout, d: int) -> Layout:
+    """Write into some channels: what is left of the box lies within each of them."""
+    kept, inner = base, list(where)
+    inner[d] = range(len(where[d]))
+    chosen = take(build, base, d, where[d])
+    new = write(build, chosen, inner, part)
+    (kept, new), dims = agree(build, [kept, new], base.shape, skip=d)
+    (axis,) = kept.channel_axes(d)
+    full = [f.size for i, dim in enumerate(dims) if i != d for f in dim if f.axis is None]
+    rows = list(np.moveaxis(_broad(kept, d, full), axis, 0))
+    source = _broad(new, d, full)
+    fresh = np.moveaxis(source, axis, 0) if new.dims[d] else [source] * len(where[d])
+    for i, row in zip(where[d], fresh, strict=True):
+        rows[i] = row
+    nodes = tight(np.moveaxis(np.stack(rows), 0, axis))
+    dims = (*dims[:d], kept.dims[d], *dims[d + 1 :])
+    return canonical(dims, nodes, build.n_axes)
+
+
+def _broad(layout: Layout, d: int, full: list[int]) -> np.ndarray:
+    own = layout.channel_axes(d)
+    if not own:
+        return np.broadcast_to(layout.nodes, full)
+    shape = (*full[: own[0]], layout.nodes.shape[own[0]], *full[own[0] :])
+    return np.broadcast_to(layout.nodes, shape)
+
+
+def _like(build: Builder, shape: tuple[int, ...], part: Layout) -> Layout:
+    """Return a tensor that holds nothing yet, with the axes of what is written into it."""
+    dims = []
+    for d, n in enumerate(shape):
+        axis = part.axis_of(d)
+        dims.append((Factor(n, axis),) if n > 1 else ())
+    grid = uniform(0, tuple(dims), build.n_axes).grid
+    return uniform(build.nothing(grid), tuple(dims), build.n_axes)
+
+
+def sized(layout: Layout, dim: int, n: int) -> Layout:
+    """Return a tensor along whose dimension, of channels all alike, there are now n of them."""
+    nodes = layout.nodes
+    for axis in layout.channel_axes(dim):
+        nodes = nodes.take([0], axis).squeeze(axis)
+    place = sum(f.axis is None for d in layout.dims[:dim] for f in d)
+    nodes = np.broadcast_to(
+        np.expand_dims(nodes, place), (*nodes.shape[:place], n, *nodes.shape[place:])
+    )
+    return canonical(_with(layout, dim, Factor(n)), nodes, layout.n_axes)
+
+
+def _with(layout: Layout, dim: int, factor: Factor) -> tuple:
+    return (*layout.dims[:dim], (factor,), *layout.dims[dim + 1 :])

@@ -1,0 +1,238 @@
+"""Combine tensors position by position, side by side, or one written into another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from erfbook.rf.builder import Builder, Columns, tight
+from erfbook.rf.layout import Dims, Factor, Layout, Unknown, canonical, channels
+from erfbook.rf.positions import contract, keep_dims, to_axis, unroll
+from erfbook.rf.windows import IDENTITY, AnyWindow, Window, nearest
+
+
+def join(
+    build: Builder, layouts: Sequence[Layout], shape: tuple[int, ...], *, fixed: bool = False
+) -> Layout:
+    """Return what combining tensors position by position gives, broadcasting as PyTorch does.
+
+    Args:
+        build: makes the nodes.
+        layouts: the tensors.
+        shape: shape of the result.
+        fixed: whether a constant that differs from place to place takes part.
+
+    Raises:
+        Unknown: the tensors keep their positions in ways that do not match.
+    """
+    layouts, dims = agree(build, layouts, shape)
+    grid = _grid(dims, build.n_axes)
+    columns = [(_expanded(x, dims), _towards(x, dims, grid)) for x in layouts]
+    return canonical(dims, build.columns(columns, grid, fixed), build.n_axes)
+
+
+def pool(build: Builder, layout: Layout, dims: set[int], why: str) -> Layout:
+    """Return a layout of the same shape whose units also read all of some dimensions.
+
+    What softmax, sorting and normalisations do.
+    """
+    reduced = keep_dims(contract(build, layout, dims, why), dims, len(layout.dims))
+    return join(build, [layout, reduced], layout.shape)
+
+
+def concatenate(
+    build: Builder, parts: Sequence[tuple[Layout | None, int]], dim: int, shape: tuple[int, ...]
+) -> Layout:
+    """Return tensors side by side.
+
+    Args:
+        build: makes the nodes.
+        parts: each tensor, None where it does not depend on the input, and its size along ``dim``.
+        dim: the dimension along which they lie side by side.
+        shape: shape of the result.
+    """
+    known = [to_axis(build, x, dim) for x, _ in parts if x is not None]
+    axes = {x.axis_of(dim) for x in known if x.dims[dim]}
+    if len(axes) != 1 or None in axes:
+        known = [unroll(build, x, dim) for x in known]
+        axes = set()
+    known, dims = agree(build, known, shape, skip=dim)
+    each = iter(known)
+    filled = [(None if x is None else next(each), n) for x, n in parts]
+    if axes:
+        return _along_axis(build, filled, dim, dims, axes.pop())
+    return _along_channels(build, filled, dim, dims)
+
+
+def _along_axis(build: Builder, parts, dim: int, dims: Dims, axis: int) -> Layout:
+    n = sum(size for _, size in parts)
+    dims = (*dims[:dim], (Factor(n, axis),), *dims[dim + 1 :])
+    grid = _grid(dims, build.n_axes)
+    tracked = [i for i, (x, _) in enumerate(parts) if x is not None]
+    columns: Columns = []
+    start = 0
+    for i, (layout, size) in enumerate(parts):
+        if layout is not None:
+            # Alone, it is padded with constants; beside others, each has units of its own.
+            first = None if i == tracked[0] else start
+            last = None if i == tracked[-1] else start + size - 1
+            windows = list(_towards(layout, dims, grid, but=axis))
+            windows[axis] = Window(offset=-start, domain=(first, last))
+            columns.append((_expanded(layout, dims), tuple(windows)))
+        start += size
+    return canonical(dims, build.columns(columns, grid), build.n_axes)
+
+
+def _along_channels(build: Builder, parts, dim: int, dims: Dims) -> Layout:
+    grid = _grid(dims, build.n_axes)
+    every = []
+    place = sum(f.axis is None for d in dims[:dim] for f in d)
+    sizes = [f.size for d in dims for f in d if f.axis is None]
+    for layout, size in parts:
+        shape = (*sizes[:place], size, *sizes[place:])
+        if layout is None:
+            every.append(np.broadcast_to(np.int64(build.nothing(grid)), shape))
+            continue
+        own = (*dims[:dim], (Factor(size),) if size > 1 else (), *dims[dim + 1 :])
+        nodes = build.columns([(_expanded(layout, own), _towards(layout, dims, grid))], grid)
+        every.append(np.broadcast_to(nodes.reshape(shape), shape))
+    n = sum(size for _, size in parts)
+    dims = (*dims[:dim], (Factor(n),), *dims[dim + 1 :])
+    return canonical(dims, tight(np.concatenate(every, axis=place)), build.n_axes)
+
+
+def agree(
+    build: Builder, layouts: Sequence[Layout], shape: tuple[int, ...], skip: int | None = None
+) -> tuple[list[Layout], Dims]:
+    """Return layouts whose dimensions match where they are not of size 1, and the common ones.
+
+    Args:
+        build: makes the nodes.
+        layouts: the tensors.
+        shape: shape to which they broadcast.
+        skip: a dimension that is left as it is, and empty in the common ones.
+
+    Raises:
+        Unknown: no way was found to make them match.
+    """
+    found = [_padded(x, len(shape)) for x in layouts]
+    found = _in_one_place(build, found)
+    for d in range(len(shape)):
+        found = found if d == skip else _agree_on(build, found, d)
+    dims = []
+    for d, n in enumerate(shape):
+        if d == skip:
+            dims.append(())
+            continue
+        # Where a tensor has lost the faster digits of an axis, the others weigh what is left.
+        own = [x.dims[d] for x in found if x.dims[d]]
+        dims.append(max(own, key=lambda f: sum(x.weight for x in f)) if own else channels((n,))[0])
+    if skip is None:
+        _check(dims)
+    return found, tuple(dims)
+
+
+def _agree_on(build: Builder, layouts: list[Layout], d: int) -> list[Layout]:
+    def kinds() -> set:
+        return {_digits(x.dims[d]) for x in layouts if x.dims[d]}
+
+    if len(kinds()) > 1:
+        layouts = [_without_constant(x, d) for x in layouts]
+    for change in (to_axis, unroll):
+        if len(kinds()) > 1:
+            layouts = [change(build, x, d) for x in layouts]
+    if len(kinds()) > 1:
+        raise Unknown("its inputs keep their positions in different dimensions")
+    return layouts
+
+
+def _in_one_place(build: Builder, layouts: list[Layout]) -> list[Layout]:
+    """Take positions apart that lie in other dimensions than the first tensor's."""
+    homes: dict[int, set[int]] = {}
+    for i, layout in enumerate(layouts):
+        for axis, digits in layout.places.items():
+            there = {d for d, _ in digits}
+            home = homes.setdefault(axis, there)
+            if there <= home:
+                continue
+            if home <= there:
+                homes[axis] = there
+                continue
+            for d in sorted(there):
+                layouts[i] = unroll(build, layouts[i], d, axis)
+    return layouts
+
+
+def _without_constant(layout: Layout, d: int) -> Layout:
+    """Drop the channels of a dimension along which nothing changes."""
+    if layout.has_axis(d) or not layout.dims[d]:
+        return layout
+    (axis,) = layout.channel_axes(d)
+    first = layout.nodes.take([0], axis)
+    if len(layout.distinct) > 1 and (layout.nodes != first).any():
+        return layout
+    dims = tuple(() if i == d else dim for i, dim in enumerate(layout.dims))
+    return Layout(dims, tight(first.squeeze(axis)), layout.n_axes)
+
+
+def _check(dims: Sequence[tuple[Factor, ...]]) -> None:
+    """Refuse dimensions whose digits are not the digits of whole axes."""
+    places: dict[int, list[Factor]] = {}
+    for f in (f for dim in dims for f in dim if f.axis is not None):
+        places.setdefault(f.axis, []).append(f)
+    for digits in places.values():
+        expected = 1
+        for f in sorted(digits, key=lambda f: f.weight):
+            if f.weight != expected:
+                raise Unknown("its inputs keep their positions in different dimensions")
+            expected *= f.size
+
+
+def _padded(layout: Layout, rank: int) -> Layout:
+    missing = rank - len(layout.dims)
+    return Layout(((),) * missing + layout.dims, layout.nodes, layout.n_axes)
+
+
+def _digits(dim: tuple[Factor, ...]) -> tuple:
+    return tuple((f.axis, f.size) for f in dim)
+
+
+def _grid(dims: Dims, n_axes: int) -> tuple[int, ...]:
+    return Layout(dims, np.empty(0), n_axes).grid
+
+
+def _towards(
+    layout: Layout, dims: Dims, grid: tuple[int, ...], but: int | None = None
+) -> tuple[AnyWindow, ...]:
+    """Return the windows through which units of a larger grid read a tensor that is broadcast."""
+    windows: list[AnyWindow] = []
+    for axis, n in enumerate(grid):
+        own = layout.grid[axis]
+        if own == n or axis == but:
+            windows.append(IDENTITY)
+            continue
+        if own == 1:
+            windows.append(Window(stride=0))
+            continue
+        there = [d for d, _ in layout.places[axis]]
+        out = [(f.weight, d) for d, dim in enumerate(dims) for f in dim if f.axis == axis]
+        order = [d for _, d in sorted(out, reverse=True)]
+        if order[: len(there)] == there:
+            windows.append(nearest(Fraction(own, n)))
+        elif order[-len(there) :] == there:
+            windows.append(Window(edge="wrap"))
+        else:
+            raise Unknown("its inputs keep different parts of an axis")
+    return tuple(windows)
+
+
+def _expanded(layout: Layout, dims: Dims) -> np.ndarray:
+    """Return a layout's nodes, one axis for each factor of channels of other dimensions."""
+    sizes, full = [], []
+    for own, dim in zip(layout.dims, dims, strict=True):
+        wanted = [f.size for f in dim if f.axis is None]
+        sizes += [f.size for f in own if f.axis is None] or [1] * len(wanted)
+        full += wanted
+    return np.broadcast_to(layout.nodes.reshape(sizes), full)

@@ -1,0 +1,385 @@
+"""Follow every ATen operation on shapes alone, and keep for each tensor what its units read.
+
+Writing into a tensor, or into a part of it, changes what all its views hold. So each view keeps
+how it was taken; it is taken again when it is used after a write, and a write into it is carried
+on into what it was taken from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_flatten, tree_map
+
+from erfbook.rf.builder import Builder
+from erfbook.rf.cutting import write
+from erfbook.rf.graph import Graph, Node
+from erfbook.rf.joining import join
+from erfbook.rf.layout import Factor, Layout, Unknown, canonical, channels
+from erfbook.rf.rules import Op, Tensor, apply
+
+PAD = "aten._pad_circular"
+MOST_VALUES = 1_000_000  # elements of a whole-number constant whose values are kept
+
+# Operations whose result has a tensor's shape and nothing of its values.
+BLANK = {f"aten.{n}_like" for n in ("zeros", "ones", "empty", "full", "rand", "randn", "randint")}
+BLANK |= {f"aten.new_{n}" for n in ("zeros", "ones", "empty", "full", "empty_strided")}
+
+
+class TraceError(ValueError):
+    """A model whose receptive fields cannot be found; the message names the place and the cause."""
+
+
+@dataclass
+class _Kept:
+    """What is known of one tensor.
+
+    Args:
+        tensor: the tensor; kept, so that its id is not used again.
+        layout: what its channels and positions read; None if it does not depend on the input.
+        version: how often its memory had been written into when that was found.
+        source: for a view, the tensor it was taken from, the operation and its arguments.
+        place: which of the operation's outputs it is.
+    """
+
+    tensor: torch.Tensor
+    layout: Layout | None
+    version: int
+    source: tuple[torch.Tensor, str, dict[str, Any]] | None = None
+    place: int = 0
+
+
+class Recorder(TorchDispatchMode):
+    """Gives each tensor that depends on the input a layout, and the graph its nodes."""
+
+    def __init__(self, unknown: str, n_axes: int) -> None:
+        super().__init__()
+        self.unknown = unknown
+        self.graph = Graph()
+        self.build = Builder(self.graph, n_axes)
+        self.stack: list[str] = []
+        self.failed = ""  # the module that was running when something went wrong
+        self.last = ("input", ())  # operation and shape of the last tensor made
+        self.elements = 0
+        self.calls: Counter[str] = Counter()
+        self._kept: dict[int, _Kept] = {}
+        self._versions: dict[int, int] = defaultdict(int)
+        self._values: dict[int, np.ndarray] = {}
+        self._ops: dict[int, str] = {}
+
+    def begin(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Return the input, as a tensor without data."""
+        image = torch.empty(shape, dtype=dtype, device="meta")
+        self.graph.nodes.append(Node("input", "", shape[2:]))
+        positions = tuple((Factor(n, a),) for a, n in enumerate(shape[2:]))
+        dims = (*channels(shape[:2]), *positions)
+        sizes = [f.size for d in dims for f in d if f.axis is None]
+        layout = canonical(dims, np.broadcast_to(np.int64(0), sizes), len(shape) - 2)
+        self._keep(image, layout, "input")
+        return image
+
+    def remember(self, meta: torch.Tensor, real: torch.Tensor) -> None:
+        """Keep the values of a constant that may index others."""
+        if not real.dtype.is_floating_point and real.numel() <= MOST_VALUES and not real.is_meta:
+            self._kept.setdefault(id(meta), _Kept(meta, None, 0))
+            self._values[id(meta)] = real.detach().cpu().numpy()
+
+    def layout_of(self, tensor: torch.Tensor) -> Layout | None:
+        """Return the layout of a tensor, or None where it does not depend on the input."""
+        kept = self._kept.get(id(tensor))
+        if kept is None:
+            return None
+        memory = tensor.untyped_storage()._cdata
+        if kept.version != self._versions[memory] and kept.source is not None:
+            parent, name, args = kept.source
+            if self.layout_of(parent) is not None:
+                layouts = self._layouts(name, args, tuple(tensor.shape), pointwise=False)
+                kept.layout = layouts[min(kept.place, len(layouts) - 1)]
+            kept.version = self._versions[memory]
+        return kept.layout
+
+    def op_of(self, tensor: torch.Tensor) -> str:
+        """Return the operation that made a tensor."""
+        return self._ops.get(id(tensor), "input")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = (args, kwargs or {})
+        # A constant that the model keeps outside its parameters is replaced on the fly.
+        args, kwargs = tree_map(self._to_meta, given)
+        result = func(*args, **kwargs)
+        outputs = [t for t in tree_flatten(result)[0] if isinstance(t, torch.Tensor)]
+        if not outputs:
+            return result
+        name = _name(func)
+        named = _named(func, args, kwargs)
+        tensors = {id(t): t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor)}
+        written = _written(func, named)
+        if written is not None:
+            self._write(name, func, named, written)
+        elif name in BLANK:
+            pass
+        elif any(self.layout_of(t) is not None for t in tensors.values()):
+            self._record(name, func, named, outputs)
+        elif _is_view(func):
+            for place, t in enumerate(outputs):
+                self._view(t, None, name, named, place)
+        if written is None:
+            self._fold(func, args, kwargs, outputs)
+        for t in outputs:
+            self.elements += prod(t.shape) if written is None else 0
+        self.last = (name, tuple(outputs[0].shape))
+        return result
+
+    def record_pad(self, tensor: torch.Tensor, pad: list[int]) -> torch.Tensor:
+        """Return a tensor padded by its other end, as one operation.
+
+        PyTorch writes it in pieces, which would read as paths that differ.
+        """
+        shape = list(tensor.shape)
+        for i in range(len(pad) // 2):
+            shape[-1 - i] += pad[2 * i] + pad[2 * i + 1]
+        with _disable_current_modes():
+            out = torch.empty(shape, dtype=tensor.dtype, device="meta")
+        named = {"self": tensor, "pad": list(pad)}
+        if self.layout_of(tensor) is not None:
+            self._keep(out, self._layouts(PAD, named, tuple(shape), False)[0], PAD)
+        return out
+
+    # -- what happens to one operation -----------------------------------------------------------
+
+    def _record(self, name: str, func, named: dict, outputs: list[torch.Tensor]) -> None:
+        pointwise = torch.Tag.pointwise in func.tags
+        layouts = self._layouts(name, named, tuple(outputs[0].shape), pointwise)
+        for place, tensor in enumerate(outputs):
+            layout = layouts[min(place, len(layouts) - 1)]
+            if layout.shape != tuple(tensor.shape):
+                continue  # a by-product, like the mean that a normalisation saves
+            if _is_view(func):
+                self._view(tensor, layout, name, named, place)
+            else:
+                self._keep(tensor, layout, name)
+
+    def _layouts(self, name: str, named: dict, shape, pointwise: bool) -> list[Layout]:
+        self.build.begin(name, self.stack[-1] if self.stack else "")
+        self.graph.ops.append(name)
+        args = tree_map(self._argument, named)
+        op = Op(name, args, shape, self.build, pointwise)
+        try:
+            return apply(op)
+        except Unknown as reason:
+            why = self._refuse(name, str(reason))
+            return [op.everything(why)]
+
+    def _write(self, name: str, func, named: dict, target: torch.Tensor) -> None:
+        """Record an operation that writes into one of its arguments, and carry it on."""
+        shape = tuple(target.shape)
+        given = [t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor)]
+        sources = [t for t in given if t is not target or name != "aten.copy"]
+        tracked = [t for t in sources if self.layout_of(t) is not None]
+        if not tracked and self.layout_of(target) is None:
+            memory = target.untyped_storage()._cdata
+            for i in [i for i in self._values if self._memory_of(i) == memory]:
+                del self._values[i]
+            return
+        if name == "aten.as_strided" and self.layout_of(target).shape == shape:
+            return  # only the order in memory changes
+        if name in ("aten.copy", "aten.zero", "aten.fill") or not tracked:
+            layout = self._copied(name, [t for t in tracked if t is not target], shape)
+        else:
+            pointwise = torch.Tag.pointwise in func.tags
+            layout = self._layouts(name, named, shape, pointwise)[0]
+            if layout.shape != shape:
+                why = self._refuse(name, "it changes the shape of a tensor that others may share")
+                layout = self._everything(name, named, shape, why)
+        self._assign(target, layout, name)
+
+    def _copied(self, name: str, sources: list[torch.Tensor], shape: tuple[int, ...]) -> Layout:
+        self.build.begin(name, self.stack[-1] if self.stack else "")
+        if sources:
+            return join(self.build, [self.layout_of(sources[0])], shape)
+        grid = (1,) * self.build.n_axes
+        return canonical(
+            channels(shape),
+            np.broadcast_to(np.int64(self.build.nothing(grid)), [n for n in shape if n > 1]),
+            self.build.n_axes,
+        )
+
+    def _everything(self, name: str, named: dict, shape: tuple[int, ...], why: str) -> Layout:
+        self.build.begin(name, self.stack[-1] if self.stack else "")
+        return Op(name, tree_map(self._argument, named), shape, self.build).everything(why)
+
+    def _assign(self, tensor: torch.Tensor, layout: Layout, name: str) -> None:
+        kept = self._kept.get(id(tensor)) or self._keep(tensor, None, name)
+        chain = []
+        while kept.source is not None:
+            parent, view, args = kept.source
+            chain.append((parent, view, args, self.layout_of(parent)))
+            kept = self._kept.get(id(parent)) or self._keep(parent, None, name)
+        memory = tensor.untyped_storage()._cdata
+        self._versions[memory] += 1
+        self._set(tensor, layout, name)
+        for parent, view, args, old in chain:
+            layout = self._carried(parent, view, args, old, layout)
+            self._set(parent, layout, name)
+
+    def _carried(self, parent, view: str, args: dict, old: Layout | None, new: Layout) -> Layout:
+        """Return what a tensor holds after a view of it has been written into."""
+        shape = tuple(parent.shape)
+        where = [range(n) for n in shape]
+        if view in ("aten.view", "aten.unsqueeze", "aten.squeeze", "aten._unsafe_view"):
+            return new.view(shape)
+        if view in ("aten.transpose", "aten.permute"):
+            dims = args.get("dims")
+            if dims is None:
+                dims = list(range(len(shape)))
+                i, j = args["dim0"], args["dim1"]
+                dims[i], dims[j] = dims[j], dims[i]
+            back = np.argsort([d % len(shape) for d in dims]).tolist()
+            return new.permute(back)
+        if view not in ("aten.slice", "aten.select", "aten.alias", "aten.detach"):
+            why = self._refuse(view, "what is written into a view of this kind cannot be followed")
+            return Op(view, {"x": Tensor(shape, new), "y": Tensor(shape, old)}, shape,
+                      self.build).everything(why)  # fmt: skip
+        if view in ("aten.alias", "aten.detach"):
+            return new
+        dim = args["dim"] % len(shape)
+        if view == "aten.select":
+            index = args["index"] % shape[dim]
+            where[dim] = range(index, index + 1)
+            new = Layout((*new.dims[:dim], (), *new.dims[dim:]), new.nodes, new.n_axes)
+        else:
+            where[dim] = range(*slice(args["start"], args["end"], args["step"]).indices(shape[dim]))
+        blank = old is None
+        if blank:
+            old = self._copied(view, [], shape)
+        return write(self.build, old, where, new, blank=blank)
+
+    def _refuse(self, name: str, reason: str) -> str:
+        where = f" in module {self.stack[-1]!r}" if self.stack and self.stack[-1] else ""
+        why = f"{name}{where} has no rule" + (f": {reason}" if reason else "")
+        if self.unknown == "global":
+            return why
+        raise TraceError(
+            f"{why}; register one with erfbook.rf.register({name!r}), or pass unknown='global'"
+        )
+
+    # -- what is kept ------------------------------------------------------------------------------
+
+    def _keep(self, tensor: torch.Tensor, layout: Layout | None, name: str) -> _Kept:
+        version = self._versions[tensor.untyped_storage()._cdata]
+        self._kept[id(tensor)] = kept = _Kept(tensor, layout, version)
+        self._ops[id(tensor)] = name
+        return kept
+
+    def _view(self, tensor, layout: Layout | None, name: str, named: dict, place: int) -> None:
+        kept = self._keep(tensor, layout, name)
+        parent = next(t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor))
+        if parent is not tensor:
+            if id(parent) not in self._kept:
+                self._keep(parent, None, name)
+            kept.source, kept.place = (parent, name, named), place
+
+    def _set(self, tensor: torch.Tensor, layout: Layout, name: str) -> None:
+        kept = self._kept[id(tensor)]
+        kept.layout = layout
+        kept.version = self._versions[tensor.untyped_storage()._cdata]
+        self._ops[id(tensor)] = name
+
+    def _memory_of(self, i: int) -> int:
+        return self._kept[i].tensor.untyped_storage()._cdata
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            values = self._values.get(id(value))
+            return Tensor(tuple(value.shape), self.layout_of(value), values)
+        return value
+
+    def _fold(self, func, args, kwargs, outputs: list[torch.Tensor]) -> None:
+        """Compute whole-number constants for real: they may index others."""
+        out = outputs[0]
+        if len(outputs) != 1 or out.dtype.is_floating_point or out.numel() > MOST_VALUES:
+            return
+        given = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)]
+        if (
+            any(id(t) not in self._values for t in given)
+            or torch.Tag.nondeterministic_seeded in func.tags
+        ):
+            return
+
+        def real(value: Any) -> Any:
+            if isinstance(value, torch.Tensor):
+                return torch.from_numpy(np.ascontiguousarray(self._values[id(value)]))
+            if isinstance(value, torch.device):
+                return torch.device("cpu")
+            return value
+
+        args, kwargs = tree_map(real, (args, kwargs))
+        with _disable_current_modes():
+            self._values[id(out)] = func(*args, **kwargs).numpy()
+        self._kept.setdefault(id(out), _Kept(out, None, 0))
+
+    def _to_meta(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.device.type != "meta":
+            meta = torch.empty_like(value, device="meta").requires_grad_(False)
+            self.remember(meta, value)
+            return meta
+        return value
+
+
+class Circular(TorchFunctionMode):
+    """Gives padding by the other end to the recorder before PyTorch takes it apart."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is torch.nn.functional.pad:
+            given = dict(zip(("input", "pad", "mode"), args, strict=False)) | kwargs
+            if given.get("mode") == "circular" and given["input"].device.type == "meta":
+                return self.recorder.record_pad(given["input"], list(given["pad"]))
+        return func(*args, **kwargs)
+
+
+def _name(func) -> str:
+    """Return ``aten.relu`` for ``aten::relu_``: in-place twins read the same."""
+    space, name = func._schema.name.split("::")
+    return f"{space}.{name if name.startswith('__') else name.rstrip('_')}"
+
+
+def _named(func, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """Return a call's arguments by name, with the schema's defaults filled in."""
+    named = {}
+    for position, argument in enumerate(func._schema.arguments):
+        if position < len(args):
+            named[argument.name] = args[position]
+        else:
+            named[argument.name] = kwargs.get(argument.name, argument.default_value)
+    return named
+
+
+def _written(func, named: dict) -> torch.Tensor | None:
+    """Return the argument that an operation writes into, but for running statistics."""
+    if not func._schema.is_mutable:
+        return None
+    for argument in func._schema.arguments:
+        alias = argument.alias_info
+        if alias is not None and alias.is_write and argument.name in ("self", "out"):
+            return named[argument.name]
+    return None
+
+
+def _is_view(func) -> bool:
+    if func._schema.is_mutable:
+        return False
+    return any(
+        a.alias_info is not None and not a.alias_info.is_write for a in func._schema.arguments
+    )
