@@ -73,6 +73,7 @@ def name_padding(check: PaddingCheck, variants: dict[str, ResnetVariant]) -> Res
         "padding_checked": {"value": check.n_checked},
         "padding_rule_holds": {"value": check.n_equal == check.n_checked},
         "padding_published_holds": {"value": check.n_published},
+        "padding_varies": {"value": check.n_published < check.n_checked},
         "padding_aligned": {"value": check.n_aligned},
     }
     for name, variant in variants.items():
