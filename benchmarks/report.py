@@ -113,10 +113,20 @@ def _row(c: Comparison) -> str:
 
 
 def _record(result: Comparison) -> None:
+    record(result.name, asdict(result))
+
+
+def record(name: str, row: dict[str, object]) -> None:
+    """Put one result into the script's JSON, beside the machine and the versions.
+
+    Args:
+        name: what was measured, in a few words; an earlier result of this name is replaced.
+        row: the numbers.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{Path(sys.argv[0]).stem or 'interactive'}.json"
     content = json.loads(path.read_text()) if path.exists() else {}
-    rows = {**content.get("rows", {}), result.name: asdict(result)}
+    rows = {**content.get("rows", {}), name: row}
     body = {"environment": environment(), "peak_memory_mib": round(peak_memory_mib()), "rows": rows}
     scratch = path.with_suffix(".tmp")
     scratch.write_text(json.dumps(body, indent=2))

@@ -116,6 +116,11 @@ def _analyze(
     except ValueError as error:
         hint = f"; here, name a {WRAPPER} that supplies them" if "args=" in str(error) else ""
         raise UserError(f"{options.model}: {' '.join(str(error).split())}{hint}") from error
+    except (LookupError, AttributeError, AssertionError, ArithmeticError) as error:
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"{options.model}: running it stopped with {type(error).__name__}: {said}"
+        ) from error
     if not report.fields:
         raise UserError(f"{options.model}: no module's output depends on the input")
     return report
