@@ -17,7 +17,7 @@
 # photograph, what does each say about where the unit looks, and is that inside the pixels that can matter at all?
 #
 # **Answer in one line.** What goes back through the network stays inside the exact field; what hides parts of the image spills over by the size of
-# what it hides; and the maps agree mostly because all are large in the middle of the field.
+# what it hides; and much of the maps' agreement is that all are large in the middle of the field.
 #
 # {cite:t}`araujo2019` compute {term}`theoretical receptive fields <theoretical receptive field>`; the text this book follows also names tools that look at a unit from outside: the deconvnet of
 # {cite:t}`zeiler2014`, tf-explain, Captum {cite}`kokhlikyan2020` and SHAP {cite}`lundberg2017`. None of them is told the field, so the exact field can judge
@@ -188,10 +188,11 @@ plots.plot_looks_sizes(ax, looks);
 # %% [markdown]
 # **Much of the agreement is the envelope.** Averaged over blocks of 8 px, the maps inside the field of 147 px have rank correlations with the gradient of {glue:text}`rank_deconvnet_147:.2f` (deconvnet),
 # {glue:text}`rank_guided_147:.2f` (guided), {glue:text}`rank_integrated_147:.2f` (integrated), {glue:text}`rank_occlusion_147:.2f` (occlusion) and {glue:text}`rank_partition_147:.2f` (SHAP's cells). But any map that is large in the
-# middle would do well: Grad-CAM, which was not asked about the unit, has {glue:text}`rank_gradcam_147:.2f`. With the distance from the centre taken out (ranks relative to their square ring), {glue:text}`detail_deconvnet_147:.2f`,
-# {glue:text}`detail_guided_147:.2f`, {glue:text}`detail_integrated_147:.2f`, {glue:text}`detail_occlusion_147:.2f` and {glue:text}`detail_partition_147:.2f` remain.
+# middle would do well: Grad-CAM, which was not asked about the unit, has {glue:text}`rank_gradcam_147:.2f`. So ranks are also taken relative to the mean over a block's images under the mirrors and quarter turns of the field's
+# box, which leaves nothing of a symmetric envelope. Then {glue:text}`detail_deconvnet_147:.2f`, {glue:text}`detail_guided_147:.2f`, {glue:text}`detail_integrated_147:.2f`, {glue:text}`detail_occlusion_147:.2f` and
+# {glue:text}`detail_partition_147:.2f` remain, and {glue:text}`detail_gradcam_147:.2f` for Grad-CAM.
 
-# %% mystnb={"figure": {"name": "fig-looks-agreement", "caption": "Rank correlation of the maps of the larger unit, in per cent, over blocks of 8 px: plain (left) and relative to the other blocks at the same distance from the centre (right). Backward methods are nearly one method; occlusion agrees with them, SHAP's cells and Grad-CAM less."}, "image": {"alt": "Two triangular tables of correlations between eight tools. The five backward methods correlate above 0.85 with each other in both, occlusion somewhat less, SHAP by cells and Grad-CAM least."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-looks-agreement", "caption": "Rank correlation of the maps of the larger unit, in per cent, over blocks of 8 px: plain (left) and without the envelope, relative to each block's mirror images and quarter turns (right). Backward methods are nearly one method by the first count and still much alike by the second; SHAP's cells agree least."}, "image": {"alt": "Two triangular tables of correlations between eight tools. On the left the five backward methods and occlusion correlate nearly perfectly. On the right all values are lower, those among backward methods highest, those of SHAP by cells and Grad-CAM lowest."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=4.6)
 plots.plot_looks_agreement(axes, looks[1]);
 
@@ -199,18 +200,20 @@ plots.plot_looks_agreement(axes, looks[1]);
 # (sec-wl-reactions)=
 # ## What a map reacts to
 #
-# **Without pooling a deconvnet does not see the photograph.** By {eq}`eq-wl-rules` its signal depends on the weights alone, so another photograph must give the same map. Correlations
-# beyond distance with the maps of {glue:text}`n_changes:d` other photographs are {glue:text}`stays_deconvnet_photograph_67:.3f` and {glue:text}`stays_deconvnet_photograph_147:.3f`: it says where this unit's *weights* look.
-# The gradient keeps {glue:text}`stays_gradient_photograph_67:.2f` and {glue:text}`stays_gradient_photograph_147:.2f`, occlusion {glue:text}`stays_occlusion_photograph_67:.2f` and {glue:text}`stays_occlusion_photograph_147:.2f`.
+# **Without pooling a deconvnet does not see the photograph.** By {eq}`eq-wl-rules` its signal depends on the weights alone, so another photograph must give the same map. Without the envelope, its correlations
+# with the maps of other photographs ({glue:text}`n_changes:d` tried) are {glue:text}`stays_deconvnet_photograph_67:.3f` and {glue:text}`stays_deconvnet_photograph_147:.3f` at the two units: it says where a unit's *weights* look.
+# The gradient keeps {glue:text}`stays_gradient_photograph_67:.2f` and {glue:text}`stays_gradient_photograph_147:.2f`.
 #
-# **And backward methods hardly tell channels apart.** The next most excited channels at the same place leave {glue:text}`stays_gradient_channel_67:.2f` (gradient), {glue:text}`stays_guided_channel_67:.2f`
-# (guided) and {glue:text}`stays_integrated_channel_67:.2f` (integrated), but {glue:text}`stays_occlusion_channel_67:.2f` for occlusion,
-# of which its grid alone explains a part: with the same patches half a patch away, {glue:text}`stays_occlusion_grid_67:.2f` is left. {cite:t}`nie2018` found the like for guided backpropagation and deconvnets; here it holds for the places that the
-# plain gradient names too.
+# **Backward methods hardly tell channels apart.** The next most excited channels at the same place leave {glue:text}`stays_gradient_channel_67:.2f` and {glue:text}`stays_gradient_channel_147:.2f` (gradient),
+# {glue:text}`stays_guided_channel_67:.2f` and {glue:text}`stays_guided_channel_147:.2f` (guided), {glue:text}`stays_integrated_channel_67:.2f` and {glue:text}`stays_integrated_channel_147:.2f` (integrated). {cite:t}`nie2018` found that
+# guided backpropagation and deconvnets depend little on the unit; as to *where* it looks, the plain gradient is no different.
 #
-# {cite:t}`adebayo2018` warn of methods whose maps survive random weights. Here the trained weights are shuffled, tensor by tensor, with batch norm calibrated again. Correlations fall
-# for every method: {glue:text}`stays_gradient_weights_67:.2f` (gradient), {glue:text}`stays_deconvnet_weights_67:.2f` (deconvnet), {glue:text}`stays_guided_weights_67:.2f` (guided) and {glue:text}`stays_occlusion_weights_67:.2f` (occlusion).
-# What survives is what the architecture alone decides.
+# **All depend on the weights.** {cite:t}`adebayo2018` warn of methods whose maps survive random weights. Here the trained weights are shuffled, tensor by tensor, with batch norm calibrated again. The means left are
+# {glue:text}`stays_gradient_weights_67:.2f` and {glue:text}`stays_gradient_weights_147:.2f` (gradient), {glue:text}`stays_deconvnet_weights_67:.2f` and {glue:text}`stays_deconvnet_weights_147:.2f` (deconvnet),
+# {glue:text}`stays_guided_weights_67:.2f` and {glue:text}`stays_guided_weights_147:.2f` (guided), with much scatter between copies. Their warning is about the look of a picture in fine detail; it does not carry over to the places named at 8 px.
+#
+# **Occlusion cannot be judged so.** On the coarse grid used here, the same patches moved by half a patch leave only {glue:text}`stays_occlusion_grid_67:.2f` and {glue:text}`stays_occlusion_grid_147:.2f`. What it seems to
+# react to is within that noise.
 
 # %%
 reactions = [
@@ -220,7 +223,7 @@ for one in reactions:
     for name, result in experiments.name_reactions(one).items():
         run.report(name, **result)
 
-# %% mystnb={"figure": {"name": "fig-looks-reactions", "caption": "Rank correlation, beyond distance from the centre, of a map with the map after a change; large markers are means, dots the single changes. At 1 the map has not noticed. The deconvnet does not notice the photograph, and backward methods hardly notice the channel."}, "image": {"alt": "Two panels of correlations for five tools under three changes. The deconvnet's value for another photograph is exactly one; other channels lie near one for all backward methods and lower for occlusion; shuffled weights lie lowest."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-looks-reactions", "caption": "Rank correlation, without the envelope, of a map with the map after a change; large markers are means, dots the single changes. At 1 the map has not noticed, at 0 nothing is left of it. The deconvnet does not notice the photograph, backward methods hardly notice the channel, and occlusion's own grid changes it as much as anything else."}, "image": {"alt": "Two panels of correlations for five tools under three changes. The deconvnet is exactly at one for another photograph; other channels leave backward methods near 0.9; shuffled weights scatter around and above zero; all values of occlusion are low, that of its moved grid included."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4, sharex=True, sharey=True)
 plots.plot_looks_reactions(axes, reactions);
 

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import nn
 
 from erfbook import erf
 from erfbook.experiments import looks_occlusion as occlusion
 from erfbook.experiments import looks_tools as tools
+from erfbook.experiments.looks_ranks import correlate
 from erfbook.experiments.looks_unit import Target, go_back
 
 LABELS = {
@@ -36,7 +36,6 @@ LABELS = {
 NEEDS = {"integrated": "captum", "gradcam": "captum", "expected": "shap", "partition": "shap"}
 BACKWARD = ("gradient", "deconvnet", "guided", "integrated", "expected")
 LAST_LAYER = "_bn1"  # where Grad-CAM is taken: the last plane, 7 x 7 units
-BLOCK_PX = 8  # maps are compared as means over blocks of the shallower layer's stride
 
 
 @dataclass(frozen=True)
@@ -209,37 +208,6 @@ def _askers(model, image, target, background, settings) -> dict[str, Callable]:
     }
 
 
-def correlate(
-    a: Float[np.ndarray, "height width"],
-    b: Float[np.ndarray, "height width"],
-    target: Target,
-    *,
-    detail: bool = False,
-) -> float:
-    """Return Spearman's rank correlation of two maps over blocks of the field's box.
-
-    Single pixels are no fair ground: strides print a comb on every map that goes backwards, and a
-    patch cannot see it.
-
-    Args:
-        a, b: the maps.
-        target: the unit whose field they are compared in.
-        detail: leave out what being near the centre explains. The ranks are then taken relative to
-            the mean rank of the blocks in the same square ring around the field's centre, which
-            makes it a partial rank correlation.
-    """
-    box = tuple(slice(first, last + 1) for first, last in target.box)
-    first, second = (_block_means(m[box]) for m in (a, b))
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return np.nan
-    ranks = [rankdata(values) for values in (first.ravel(), second.ravel())]
-    if detail:
-        steps = [np.abs(np.arange(n) - (n - 1) / 2) for n in first.shape]
-        ring = np.rint(np.maximum(steps[0][:, None], steps[1][None, :])).astype(int).ravel()
-        ranks = [r - (np.bincount(ring, r) / np.bincount(ring).clip(1))[ring] for r in ranks]
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
 def tabulate_looks(looks: Looks) -> pd.DataFrame:
     """Return one row a tool: how much of the map can matter, how far it reaches, its size."""
     rows = [
@@ -283,14 +251,6 @@ def name_looks(looks: Looks) -> dict[str, dict]:
         for tool, value in zip(looks.answers, with_gradient, strict=True):
             named[f"{name}_{tool}_{side}"] = {"value": float(value)}
     return named
-
-
-def _block_means(values: np.ndarray) -> np.ndarray:
-    rows, columns = (-(-n // BLOCK_PX) * BLOCK_PX for n in values.shape)
-    filled = np.full((rows, columns), np.nan)
-    filled[: values.shape[0], : values.shape[1]] = values
-    blocks = filled.reshape(rows // BLOCK_PX, BLOCK_PX, columns // BLOCK_PX, BLOCK_PX)
-    return np.nanmean(blocks, axis=(1, 3))
 
 
 def _import(library: str | None) -> None:

@@ -14,7 +14,8 @@ from torch import nn
 from erfbook import erf, rf
 from erfbook.experiments import looks_occlusion as occlusion
 from erfbook.experiments import looks_tools as tools
-from erfbook.experiments.looks import LAST_LAYER, correlate
+from erfbook.experiments.looks import LAST_LAYER
+from erfbook.experiments.looks_ranks import correlate
 from erfbook.experiments.looks_unit import (
     RULES,
     Target,
@@ -181,7 +182,7 @@ def use_relu(model: nn.Module) -> nn.Module:
     """Return a copy of a network in which every ReLU6 is a ReLU."""
     plain = copy.deepcopy(model)
     for module in list(plain.modules()):
-        for name, child in list(module.named_children()):
+        for name, child in list(module._modules.items()):  # a shared child has several names
             if isinstance(child, nn.ReLU6):
                 setattr(module, name, nn.ReLU())
     return plain
@@ -198,8 +199,7 @@ def _ask(tool, model, image, target, settings, shift: int = 0) -> np.ndarray:
         )
     patch = (settings.patch_px, settings.patch_px)
     starts = occlusion.slide(tuple(image.shape[2:]), patch, settings.patch_px) - shift
-    box = occlusion.Occlusion(starts, patch, np.zeros(0), np.zeros((0, 0)))
-    near = starts[box.meets(target.box)]  # elsewhere the effect is exactly zero
+    near = starts[occlusion.meet(starts, patch, target.box)]  # elsewhere the effect is exactly zero
     return np.abs(occlusion.occlude(model, image, target, patch=patch, starts=near).map)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from erfbook.experiments.looks_tools import BATCH, evaluate_unit
@@ -33,12 +33,6 @@ class Occlusion:
     patch: tuple[int, int]
     effects: Float[np.ndarray, " n"]
     map: Float[np.ndarray, "height width"]
-
-    def meets(self, box: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
-        """Return which patches share a pixel with a box of inclusive (first, last) per axis."""
-        first, last = (np.array(side) for side in zip(*box, strict=True))
-        ends = self.starts + np.array(self.patch) - 1
-        return ((self.starts <= last) & (ends >= first)).all(axis=1)
 
 
 def occlude(
@@ -86,6 +80,17 @@ def slide(size: tuple[int, int], patch: tuple[int, int], stride: int) -> Int[np.
     """
     axes = [range(0, max(n - p, 0) + stride, stride) for n, p in zip(size, patch, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def meet(
+    starts: Int[np.ndarray, "n 2"],
+    patch: tuple[int, int],
+    box: tuple[tuple[int, int], tuple[int, int]],
+) -> Bool[np.ndarray, " n"]:
+    """Return which patches share a pixel with a box of inclusive (first, last) per axis."""
+    first, last = (np.array(side) for side in zip(*box, strict=True))
+    ends = starts + np.array(patch) - 1
+    return ((starts <= last) & (ends >= first)).all(axis=1)
 
 
 def spread(

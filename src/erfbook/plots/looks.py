@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,10 +23,12 @@ _LABELS = {
     "gradcam": "Grad-CAM\n(class)",
 }
 _FIELDS = ((COLORS["sigmoid"], "o"), (COLORS["random"], "s"))  # a colour and a marker a unit
+_SHIFTS = (-0.27, -0.09, 0.09, 0.27)
 _CHANGES = {
     "photograph": ("another photograph", COLORS["uniform"], "o"),
     "channel": ("another channel", COLORS["random"], "s"),
     "weights": ("shuffled weights", COLORS["relu"], "^"),
+    "grid": ("patches moved", COLORS["tanh"], "D"),
 }
 
 
@@ -92,7 +94,7 @@ def plot_looks_sizes(ax: plt.Axes, looks: Sequence) -> plt.Axes:
 def plot_looks_reach(ax: plt.Axes, reaches: Sequence) -> plt.Axes:
     """Draw how many positions of a bar change the unit, against the bar's width."""
     sides = sorted({reach.field_px for reach in reaches})
-    for side, (color, marker) in zip(sides, _FIELDS, strict=True):
+    for side, (color, marker) in zip(sides, _FIELDS, strict=False):
         ours = [reach for reach in reaches if reach.field_px == side]
         widths = np.array([reach.width_px for reach in ours])
         ax.plot(widths, widths + side - 1, color=COLORS["predicted"], linewidth=1.2)
@@ -107,9 +109,9 @@ def plot_looks_reach(ax: plt.Axes, reaches: Sequence) -> plt.Axes:
 
 
 def plot_looks_agreement(axes: np.ndarray, looks) -> np.ndarray:
-    """Draw the rank correlations of all pairs of maps, plain and with the rings taken out."""
+    """Draw the rank correlations of all pairs of maps, plain and without the envelope."""
     names = [_LABELS[tool] for tool in looks.answers]
-    titles = ("rank correlation, %", "beyond distance, %")
+    titles = ("rank correlation, %", "without the envelope, %")
     for ax, detail, title in zip(axes, (False, True), titles, strict=True):
         values = looks.correlations(detail=detail)
         ax.imshow(
@@ -131,27 +133,24 @@ def plot_looks_reactions(axes: np.ndarray, reactions: Sequence) -> np.ndarray:
     """Draw how alike each tool's map stays under each change, a unit an axis."""
     for ax, one in zip(axes, reactions, strict=True):
         tools = list(dict.fromkeys(tool for tool, _ in one.correlations))
-        for shift, (change, style) in zip((-0.22, 0, 0.22), _CHANGES.items(), strict=True):
-            label, color, marker = style
-            places = np.arange(len(tools)) + shift
-            means = [one.mean(tool, change) for tool in tools]
-            ax.plot(means, places, marker, color=color, label=label)
-            _dots(ax, one.correlations, tools, change, places, color)
+        for shift, (change, (label, *style)) in zip(_SHIFTS, _CHANGES.items(), strict=True):
+            tried = [tool for tool in tools if (tool, change) in one.correlations]
+            places = [tools.index(tool) + shift for tool in tried]
+            means = [one.mean(tool, change) for tool in tried]
+            ax.plot(means, places, style[1], color=style[0], label=label)
+            for place, tool in zip(places, tried, strict=True):
+                values = one.correlations[tool, change]
+                ax.plot(values, [place] * len(values), ".", color=style[0], markersize=4)
+        ax.axvline(0.0, color=COLORS["neutral"], linewidth=0.6)
         ax.axvline(1.0, color=COLORS["neutral"], linewidth=1)
         ax.set_yticks(range(len(tools)), [_LABELS[t] for t in tools])
         ax.set_ylim(len(tools) - 0.5, -0.5)
         ax.set_xlabel("rank correlation with the map before")
         ax.set_title(f"field {one.target.field.size[0]} px")
-        ax.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+        ax.xaxis.set_major_locator(FixedLocator([-0.5, 0, 0.5, 1]))
     handles, labels = axes[0].get_legend_handles_labels()
-    axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=3)
+    axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=4)
     return axes
-
-
-def _dots(ax, correlations: Mapping, tools: list[str], change: str, places, color: str) -> None:
-    for place, tool in zip(places, tools, strict=True):
-        values = correlations[tool, change]
-        ax.plot(values, [place] * len(values), ".", color=color, markersize=4, alpha=0.6)
 
 
 def _box(ax: plt.Axes, target, color: str, **style) -> None:
