@@ -306,7 +306,7 @@ plots.plot_field_on_photograph(axes, borders.show_fields());
 # and nothing but $r/n$ would matter. It is counted exactly, unit by unit, for every convolution of five networks (torchvision's definitions, and EfficientNet-Lite0's package), at {glue:text}`side_px:d` px.
 
 # %%
-cut = borders.measure_borders(p.side_px)
+cut = borders.measure_borders(p.side_px, complete=p.complete)
 run.report("side_px", p.side_px)
 for name, result in borders.name_borders(cut).items():
     run.report(name, **result)
@@ -324,7 +324,7 @@ plots.plot_border_cut(axes, cut, (sizes, [borders.predict_share_cut(r, p.side_px
 # prefers to see can therefore depend on where it sits, which is the premise of a later chapter.
 #
 # The last column turns the question round: the smallest image on which the deepest field of the central unit is complete, {glue:text}`border_alexnet_smallest:d` px for AlexNet and
-# {glue:text}`border_lite0_smallest:d` px for EfficientNet-Lite0.
+# {glue:text}`border_vgg16_smallest:d` px for VGG-16. It is a little more than the field, because central units do not sit in the middle of every image.
 
 # %% [markdown]
 # (sec-tr-effective)=
@@ -369,8 +369,8 @@ fig, axes = plots.figure(1, 4, height=2.4)
 plots.plot_unet_tiling(axes, tiles);
 
 # %% [markdown]
-# A tile may begin at any multiple of {glue:text}`tiling_multiple:d` px and needs {glue:text}`tiling_before:d` px before and {glue:text}`tiling_after:d` px after it. Its own input must begin in step with the
-# pooling too, so {glue:text}`tiling_overlap:d` px are added: {glue:text}`tiling_wrong_exact:.0%` of the pixels differ. With four pixels less before each tile {glue:text}`tiling_wrong_less_before:.2%` are wrong, without overlap
+# A tile may begin at any multiple of {glue:text}`tiling_multiple:d` px and needs {glue:text}`tiling_before:d` px before and {glue:text}`tiling_after:d` px after it, rounded up so that its input begins in step with the
+# pooling: {glue:text}`tiling_wrong_exact:.0%` of the pixels differ. With {glue:text}`tiling_multiple:d` px less before each tile {glue:text}`tiling_wrong_less_before:.2%` are wrong, without overlap
 # {glue:text}`tiling_wrong_none:.0%`.
 
 # %% [markdown]
@@ -412,7 +412,7 @@ for name, result in published_names.name_odd_numbers(odd).items():
 # - The published table stands, {glue:text}`table_matches:d` rows of {glue:text}`table_rows:d`, for TF-Slim's networks at 224 px; torchvision's of the same names have other numbers, and so has another image size.
 # - Accuracy grows by {glue:text}`accuracy_slope:.1f` points a doubling in that table, for reasons the table cannot separate.
 # - At {glue:text}`side_px:d` px every unit of ResNet-50 looks past the border from {glue:text}`border_resnet50_all_cut_depth:.0%` of its depth on, of EfficientNet-Lite0 from {glue:text}`border_lite0_all_cut_depth:.0%` on.
-# - Tiles of a dense network are exact with the overlap of its regions ({glue:text}`tiling_overlap:d` px here), and wrong with less.
+# - Tiles of a dense network are exact with the overlap of its regions ({glue:text}`tiling_before:d` px here), and wrong with less.
 
 # %%
 run.finish()

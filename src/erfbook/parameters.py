@@ -65,6 +65,12 @@ class TheoreticalRf(Parameters):
         "side of the image whose border cuts fields; the published table is for 224",
         unit="px", low=64, high=2048, smoke=224, laptop=224, paper=224,
     )  # fmt: skip
+    complete: tuple[str, ...] = param(
+        "networks for which the smallest image is searched that holds a whole field",
+        choices=("AlexNet", "VGG-16", "GoogLeNet", "ResNet-50", "EfficientNet-Lite0"),
+        smoke=("AlexNet", "VGG-16"), laptop=("AlexNet", "VGG-16", "ResNet-50"),
+        paper=("AlexNet", "VGG-16", "GoogLeNet", "ResNet-50", "EfficientNet-Lite0"),
+    )  # fmt: skip
     depths: tuple[int, ...] = param(
         "depths of the random stacks whose effective size is measured",
         unit="layers", low=2, high=80, smoke=(5, 10, 20), laptop=(5, 10, 20, 40),

@@ -57,14 +57,14 @@ class NetworkBorder:
         label: its name.
         side_px: side of the image.
         layers: its local convolutions.
-        smallest_px: smallest side of an image that holds the whole field of the last
-            convolution's central unit.
+        smallest_px: smallest side of an image that holds the whole field of the central unit of
+            the convolution that sees most; None where it was not asked for.
     """
 
     label: str
     side_px: int
     layers: tuple[LayerBorder, ...]
-    smallest_px: int
+    smallest_px: int | None = None
 
     @property
     def first_all_cut(self) -> LayerBorder | None:
@@ -82,20 +82,24 @@ def build_on_shapes(name: str) -> nn.Module:
         return models.load_model(name, "none")
 
 
-def measure_borders(side_px: int = 224, networks: Sequence[str] = ()) -> dict[str, NetworkBorder]:
+def measure_borders(
+    side_px: int = 224, networks: Sequence[str] = (), *, complete: Sequence[str] = ()
+) -> dict[str, NetworkBorder]:
     """Return, for each network, what the image's border cuts off, layer by layer.
 
     Args:
         side_px: side of the image.
         networks: names in :data:`NETWORKS`; all of them if empty.
+        complete: those for which the smallest image is searched that holds a whole field; the
+            search analyses a network dozens of times.
     """
     return {
-        label: _measure(label, build_on_shapes(NETWORKS[label]), side_px)
+        label: _measure(label, build_on_shapes(NETWORKS[label]), side_px, label in complete)
         for label in networks or NETWORKS
     }
 
 
-def _measure(label: str, model: nn.Module, side_px: int) -> NetworkBorder:
+def _measure(label: str, model: nn.Module, side_px: int, is_searched: bool) -> NetworkBorder:
     report = rf.analyze(model, (3, side_px, side_px))
     paths = [
         path
@@ -116,7 +120,8 @@ def _measure(label: str, model: nn.Module, side_px: int) -> NetworkBorder:
             )
         )
     deepest = max(layers, key=lambda layer: layer.size_px)  # of parallel ones, the widest
-    smallest = max(rf.smallest_input(model, (3, side_px, side_px), deepest.path))
+    shape = (3, side_px, side_px)
+    smallest = max(rf.smallest_input(model, shape, deepest.path)) if is_searched else None
     return NetworkBorder(label, side_px, tuple(layers), smallest)
 
 
@@ -146,7 +151,6 @@ def name_borders(borders: dict[str, NetworkBorder]) -> dict[str, dict]:
             f"border_{name}_last_inside": {"value": last.share_inside},
             f"border_{name}_last_size": {"value": last.size_px, "unit": "px"},
             f"border_{name}_all_cut_depth": {"value": first.depth if first else 1.0},
-            f"border_{name}_smallest": {"value": network.smallest_px, "unit": "px"},
             f"border_{name}_prediction_error": {
                 "value": max(
                     abs(x.share_cut - predict_share_cut(x.size_px, network.side_px))
@@ -154,6 +158,8 @@ def name_borders(borders: dict[str, NetworkBorder]) -> dict[str, dict]:
                 )
             },
         }
+        if network.smallest_px is not None:
+            found[f"border_{name}_smallest"] = {"value": network.smallest_px, "unit": "px"}
     return found
 
 
@@ -170,7 +176,7 @@ def tabulate_borders(borders: dict[str, NetworkBorder]) -> pd.DataFrame:
                 "inside": f"{last.share_inside:.0%}",
                 "cut, halfway": f"{network.at_depth(0.5).share_cut:.0%}",
                 "all cut from convolution": where or "none",
-                "complete from, px": network.smallest_px,
+                "complete from, px": network.smallest_px or "–",
             }
         )
     return pd.DataFrame(rows).set_index("network").rename_axis(None)

@@ -99,7 +99,7 @@ def check_tiling(tile_px: int = 64, side_px: int = 256, seed: int = 0) -> Tiling
         raise ValueError(
             f"tile_px and side_px must be multiples of {multiple}, not {tile_px} and {side_px}"
         )
-    exact = (_up(_one(tiling.before), multiple), _up(_one(tiling.after), multiple))
+    exact = (_one(tiling.before), _one(tiling.after))
     overlaps = {
         "exact": exact,
         "less before": (exact[0] - multiple, exact[1]),
@@ -124,7 +124,6 @@ def name_tiling(check: TilingCheck) -> dict[str, dict]:
         "tiling_before": {"value": _one(check.tiling.before), "unit": "px"},
         "tiling_after": {"value": _one(check.tiling.after), "unit": "px"},
         "tiling_multiple": {"value": _one(check.tiling.multiple), "unit": "px"},
-        "tiling_overlap": {"value": check.overlaps["exact"][0], "unit": "px"},
         "tiling_size": {"value": check.field.size[0], "unit": "px"},
         "tiling_largest": {"value": check.largest},
         "tiling_exact": {"value": check.wrong_share("exact") == 0 and check.largest < 2**53},
@@ -178,11 +177,6 @@ def _tiles(n: int, tile_px: int, before: int, after: int) -> Iterator[_Tile]:
         yield _Tile(read, slice(start - first, stop - first), slice(start, stop))
 
 
-def _up(value: int, multiple: int) -> int:
-    """Round up to a multiple."""
-    return -(-value // multiple) * multiple
-
-
-def _one(values: int | tuple[int, ...]) -> int:
+def _one(values: tuple[int, ...]) -> int:
     """Return what both axes of a symmetric network share."""
-    return values if isinstance(values, int) else max(values)
+    return max(values)
