@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -97,7 +98,7 @@ def to_windows(x, window: tuple[int, ...]):
     each = zip(x.shape[2:], window, strict=True)
     x = x.view(batch, channels, *(part for side, w in each for part in (side // w, w)))
     x = x.permute(0, *(2 + 2 * i for i in range(n)), *(3 + 2 * i for i in range(n)), 1)
-    return x.reshape(-1, int(torch.tensor(window).prod()), channels)
+    return x.reshape(-1, math.prod(window), channels)
 
 
 def from_windows(tokens, window: tuple[int, ...], sides: tuple[int, ...]):

@@ -29,8 +29,9 @@ PLAIN = ("convolution", "separable", "pooling", "elementwise", "batch_norm_eval"
 class Builder:
     """Draws layers one after the other, each fitting the shape the last one left."""
 
-    def __init__(self, draw, how: str, n: int, names: list[str]):
+    def __init__(self, draw, how: str, n: int, names: list[str], crops: bool = True):
         self.pick, self.how, self.n, self.names = Pick(draw), how, n, names
+        self.crops = crops  # whether paths of unequal size may meet, and planes lie side by side
         self.used: Counter[str] = Counter()
 
     def chain(self, shape, least: int, most: int, depth: int):
@@ -54,10 +55,14 @@ class Builder:
     def join(self, shape, depth: int):
         (left, a), (right, b) = (self.chain(shape, low, 2, depth + 1) for low in (0, 1))
         how, at = self.pick.of(JOINS[self.how]), self.pick.of(["start", "middle", "end"])
-        axis = self.pick.int(0, 2 * self.n) - self.n
-        if axis >= 0 and axis < self.n and self.pick.flag():
+        if not self.crops and a[1:] != b[1:]:
+            return left, "sequence"
+        axis = self.pick.int(0, 3 * self.n)
+        if self.crops and axis < self.n:
             return _ConcatenatedPlanes(left, right, axis, a[0], b[0], self.n), "cat along an axis"
-        meet = blocks.CONV[self.n](b[0], a[0], 1) if a[0] != b[0] and how != "cat" else None
+        cancels = how == "sub" and self.how == "generic"  # x - x is 0, whatever the weights
+        needed = how != "cat" and (a[0] != b[0] or cancels)
+        meet = blocks.CONV[self.n](b[0], a[0], 1) if needed else None
         return blocks.Both(left, right, how, at, meet), how
 
     def _fits(self, shape) -> bool:
@@ -88,8 +93,15 @@ class _ConcatenatedPlanes(nn.Module):
 
 
 @st.composite
-def graphs(draw, how: str, n: int, names=None, least: int = 1):
-    """Return (model, (channels, *sides), counts of operations), ready for the oracle ``how``."""
+def graphs(draw, how: str, n: int, names=None, crops: bool = True):
+    """Return (model, (channels, *sides), counts of operations), ready for the oracle ``how``.
+
+    Args:
+        how: the oracle for which every operation is to be exact.
+        n: spatial axes.
+        names: the operations to build from; all by default.
+        crops: whether paths of unequal size may meet.
+    """
     low, high = SIDES[n]
     square = draw(st.booleans())
     side = draw(st.integers(low, high))
@@ -97,8 +109,8 @@ def graphs(draw, how: str, n: int, names=None, least: int = 1):
     shape = (draw(st.integers(1, 3)), *sides)
     names = [name for name in names or OPERATIONS if name in available(how, n)]
     names = [name for name in names for _ in range(1 if name in WIDE else 2)]
-    builder = Builder(draw, how, n, names)
-    model, _ = builder.chain(shape, least, 4, 0)
+    builder = Builder(draw, how, n, names, crops)
+    model, _ = builder.chain(shape, 1, 4, 0)
     return prepare(model, how), shape, builder.used
 
 

@@ -44,7 +44,7 @@ def _inside(region, sides) -> bool:
 
 
 @networks
-@given(dims.flatmap(lambda n: graphs("nan", n, PLAIN)))
+@given(dims.flatmap(lambda n: graphs("nan", n, PLAIN, crops=False)))
 def test_a_plain_networks_region_inside_the_image_is_what_reaches_the_unit(case):
     model, shape, _ = case
     field = rf.analyze(model, shape)[""]
@@ -63,10 +63,6 @@ def test_a_plain_networks_region_inside_the_image_is_what_reaches_the_unit(case)
 def test_regions_repeat_after_a_period_and_move_by_the_stride(case):
     model, shape, _ = case
     field = rf.analyze(model, shape)[""]
-    assert (
-        field.centre(field.central_unit) == pytest.approx(_middle(field, field.central_unit))
-        or field.is_global
-    )
     for axis, (period, stride) in enumerate(zip(field.period, field.stride, strict=True)):
         if period is None or stride is None:
             continue
@@ -77,12 +73,12 @@ def test_regions_repeat_after_a_period_and_move_by_the_stride(case):
             step = stride * period
             assert step == int(step)
             (a, b), (c, d) = field.region(unit)[axis], field.region(later)[axis]
+            assert field.centre(unit)[axis] == (a + b) / 2
+            if b < a:  # between the taps of a transposed convolution there may be nothing
+                assert d < c
+                continue
             assert (c, d) == (a + step, b + step), (unit, axis)
             assert field.centre(later)[axis] == pytest.approx(field.centre(unit)[axis] + step)
-
-
-def _middle(field, unit):
-    return tuple((a + b) / 2 for a, b in field.region(unit))
 
 
 @networks
@@ -149,6 +145,7 @@ def pairs(draw):
 
 def _matrix(model, shape):
     field = rf.analyze(model, shape)[""]
+    assume(field.is_plane)  # an axis of one position that is joined to another is none any more
     rows = [field.support(unit).ravel() for unit in np.ndindex(*field.grid)]
     return np.array(rows, dtype=np.int64)
 
