@@ -129,7 +129,7 @@ def test_front_ends_of_505_px_are_found_and_built(every_front_end):
     # strides 2, 4, 8, 16: 4 (2 * 3 + 4 * 4 + 8 * 6 + 16 * 3) = 472.
     assert 1 + 32 + 472 == 505
     assert (3, 4, 6, 3) in {x.stages for x in uniform}
-    for layout in [*uniform[:2], *random.Random(2).sample(found.exact, 6)]:
+    for layout in [*uniform[:1], *random.Random(2).sample(found.exact, 3)]:
         assert layouts.confirm_camvid(layout) == (505, 16)
 
 
@@ -187,7 +187,7 @@ def test_vgg_stacks_are_found_and_built():
 
 
 def test_resnet_pools_are_all_that_fit():
-    for size in pool_rules.RESNET_SIZES:
+    for size in pool_rules.RESNET_SIZES[:2]:
         found = pool_rules.search_pools(size, pool_rules.resnet_rest())
         for stem, kernel, stride in found:
             assert pool_rules.confirm_resnet(kernel, stride, stem) == size
@@ -224,7 +224,7 @@ def test_the_pooled_resnet_is_a_resnet50():
 
 
 def test_all_odd_numbers_are_explained_in_one_call():
-    odd = published_names.explain_odd_numbers(2)
+    odd = published_names.explain_odd_numbers(1)
     named = {
         name: result["value"] for name, result in published_names.name_odd_numbers(odd).items()
     }

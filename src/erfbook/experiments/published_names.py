@@ -170,7 +170,7 @@ def explain_odd_numbers(n_confirmed: int = 8) -> OddNumbers:
     """Search for the layouts of all stated sizes and build what is found.
 
     Args:
-        n_confirmed: how many of the ResNets found are built, of each kind.
+        n_confirmed: how many of each kind of ResNet found are built.
     """
     cifar, camvid = layouts.search_cifar(), layouts.search_camvid()
     uniform = tuple(filter(layouts.is_uniform, camvid.exact))
@@ -178,7 +178,7 @@ def explain_odd_numbers(n_confirmed: int = 8) -> OddNumbers:
     vgg = pool_rules.search_vgg(rule.rest)
     strides = pool_rules.STRIDES
     built = [layouts.confirm_cifar(x) == cifar.target for x in cifar.exact[:n_confirmed]]
-    sample = {*camvid.exact[:n_confirmed], *uniform}
+    sample = {*camvid.exact[:n_confirmed], *uniform[:n_confirmed]}
     built += [layouts.confirm_camvid(x) == (camvid.target, 16) for x in sample]
     return OddNumbers(
         cifar=cifar,
