@@ -176,7 +176,8 @@ def _centre(plane: _Plane, field: Field, unit: tuple[int, ...]) -> list[str]:
 
 def _labels(plane: _Plane, image, region, *, strip: bool) -> Iterator[str]:
     yield _label(plane, f"field {_extent(region, strip=strip)}", region, above=True)
-    yield _label(plane, f"image {_extent(image, strip=strip)}", image, above=False)
+    what = "signal" if strip else "image"
+    yield _label(plane, f"{what} {_extent(image, strip=strip)}", image, above=False)
 
 
 def _label(plane: _Plane, words: str, box, *, above: bool) -> str:
@@ -204,7 +205,8 @@ def _caption(field: Field, unit: tuple[int, ...], every: int) -> list[str]:
     if any(last < first for first, last in inside):
         said.append("Nothing of the image reaches the unit.")
     else:
-        said.append(f"Filled: the pixels of the image that reach the unit, {_ends(inside)}.")
+        n = int(field.support(unit).sum())
+        said.append(f"Filled: the {n:,} pixels that reach the unit, in {_ends(inside)}.")
     said.append(f"Cross: its centre, {_numbers(field.centre(unit))}.")
     if every:
         which = "" if every == 1 else f", every {_ordinal(every)} unit"
@@ -215,7 +217,7 @@ def _caption(field: Field, unit: tuple[int, ...], every: int) -> list[str]:
 
 
 def _ends(box: Sequence[tuple[int, int]]) -> str:
-    names = ("pixels",) if len(box) == 1 else ("rows", "columns")
+    names = ("positions",) if len(box) == 1 else ("rows", "columns")
     return ", ".join(f"{name} {a} to {b}" for name, (a, b) in zip(names, box, strict=True))
 
 
@@ -229,7 +231,7 @@ def _document(plane: _Plane, name: str, caption: list[str], parts: list[str]) ->
     heading = textwrap.wrap(name, room)
     lines = [line for sentence in caption for line in textwrap.wrap(sentence, room)]
     shift = LINE * (len(heading) - 1)
-    bottom = shift + plane.height + 2 * MARGIN + 2 * LINE
+    bottom = shift + plane.height + 2 * MARGIN + 2 * LINE + 8
     height = bottom + LINE * len(lines)
     text = [_text(MARGIN, 24 + LINE * i, line, "name") for i, line in enumerate(heading)]
     text += [_text(MARGIN, bottom + LINE * i, line) for i, line in enumerate(lines)]
