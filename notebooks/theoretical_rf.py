@@ -104,14 +104,15 @@ regions
 # $$
 # \begin{aligned}
 # u_0 &= -P_0 + S_0 u_L, \\
-# v_0 &= u_0 + r_0 - 1, \qquad c_0 = u_0 + \frac{r_0 - 1}{2} .
+# v_0 &= u_0 + r_0 - 1, \\
+# c_0 &= u_0 + (r_0 - 1)/2 .
 # \end{aligned}
 # $$ (eq-tr-ends)
 #
-# Solved for the unit, {eq}`eq-tr-ends` also answers the inverse question. Pixel $x$ lies in the region of the units
+# Solved for the unit, {eq}`eq-tr-ends` also answers the inverse question. Pixel $x$ lies in the regions of all whole $u_L$ with
 #
 # $$
-# \Big\lceil \frac{x + P_0 - r_0 + 1}{S_0} \Big\rceil \le u_L \le \Big\lfloor \frac{x + P_0}{S_0} \Big\rfloor .
+# x + P_0 - r_0 + 1 \;\le\; S_0 u_L \;\le\; x + P_0 .
 # $$ (eq-tr-inverse)
 
 # %%
@@ -183,12 +184,12 @@ operations.tabulate_operations(examples)
 #
 # $$
 # \begin{gathered}
-# S_0^{(a)} = S_0^{(b)}, \\
-# -P_0^{(a)} + \frac{r_0^{(a)} - 1}{2} = -P_0^{(b)} + \frac{r_0^{(b)} - 1}{2} .
+# S_0^{(a)} = S_0^{(b)}, \qquad C^{(a)} = C^{(b)}, \\
+# C = -P_0 + (r_0 - 1)/2 .
 # \end{gathered}
 # $$ (eq-tr-alignment)
 #
-# By {eq}`eq-tr-ends` the two centres of unit $u$ differ by the difference of the right-hand sides plus $u$ times that of the strides. If both vanish the graph is aligned, and the
+# By {eq}`eq-tr-ends` $C$ is the centre of unit 0, and the centres of unit $u$ through the two paths differ by the difference of $C$ plus $u$ times that of the strides. If both vanish the graph is aligned, and the
 # largest path alone says what a unit sees. If only the strides agree, the regions are shifted against each other by the same amount everywhere. If the strides differ, the paths part
 # company from unit to unit, and there is no one size.
 #
@@ -332,11 +333,12 @@ plots.plot_border_cut(axes, cut, (sizes, [borders.predict_share_cut(r, p.side_px
 #
 # **The {term}`effective receptive field` is smaller, in every network measured.** Its size here is the side of the square as large as the smallest set of pixels that holds
 # 95.45 % of the mean $|\partial y / \partial x|$ of the central unit. A unit that used its field evenly would have {glue:text}`even_ratio:.3f` of its side by this measure. Stacks of 3 × 3 layers with ReLU, ResNet-18 and VGG-11 are **untrained**
-# ({glue:text}`n_networks:d` networks each, random inputs); EfficientNet-Lite0 is **trained** and sees photographs ({glue:text}`n_crops:d` crops at random places).
+# ({glue:text}`n_networks:d` networks each, random inputs); EfficientNet-Lite0 is **trained** and sees photographs (crops at random places: {glue:text}`n_crops:d`).
 
 # %%
-samples = {"n_networks": p.n_networks, "n_inputs": p.n_inputs, "n_crops": p.n_crops}
-pairs = effective.measure_size_pairs(p.depths, **samples)
+pairs = effective.measure_size_pairs(
+    p.depths, n_networks=p.n_networks, n_inputs=p.n_inputs, n_crops=p.n_crops
+)
 for name, result in effective.name_size_pairs(pairs).items():
     run.report(name, **result)
 run.report("even_ratio", effective.EVEN_RATIO)
