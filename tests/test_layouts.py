@@ -92,6 +92,11 @@ def every_front_end() -> list[CamvidLayout]:
     return list(layouts.enumerate_camvid())
 
 
+@pytest.fixture(scope="module")
+def odd() -> published_names.OddNumbers:
+    return published_names.explain_odd_numbers(1)
+
+
 def test_sums_over_stages_are_the_recurrence_over_layers(every_front_end):
     for layout in random.Random(1).sample(every_front_end, 2000):
         layers = camvid_layers(layout)
@@ -120,8 +125,8 @@ def test_every_front_end_is_tried_once(every_front_end):
     assert len(every_front_end) == 3 * ways * 2 * 4 * 2
 
 
-def test_front_ends_of_505_px_are_found_and_built(every_front_end):
-    found = layouts.search_camvid()
+def test_front_ends_of_505_px_are_found_and_built(every_front_end, odd):
+    found = odd.camvid
     exact = {x for x in every_front_end if size_of(*camvid_layers(x)) == 505}
     assert set(found.exact) == exact and found.n_tried == len(every_front_end)
     uniform = [x for x in found.exact if layouts.is_uniform(x)]
@@ -223,8 +228,7 @@ def test_the_pooled_resnet_is_a_resnet50():
     assert n == 23_508_032 - 3 * 64 * (49 - 9)
 
 
-def test_all_odd_numbers_are_explained_in_one_call():
-    odd = published_names.explain_odd_numbers(1)
+def test_all_odd_numbers_are_explained_in_one_call(odd):
     named = {
         name: result["value"] for name, result in published_names.name_odd_numbers(odd).items()
     }
