@@ -122,7 +122,7 @@ class Builder:
 def replace(nodes: np.ndarray, new: dict[int, int]) -> np.ndarray:
     """Return nodes with each replaced by another."""
     values, inverse = np.unique(_thin(nodes), return_inverse=True)
-    found = np.array([new[v] for v in values.tolist()], dtype=np.int64)[inverse]
+    found = np.array([new[v] for v in values.tolist()], dtype=np.int64)[inverse.ravel()]
     return np.broadcast_to(tight(found.reshape(_thin(nodes).shape)), nodes.shape)
 
 

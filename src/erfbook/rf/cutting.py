@@ -109,7 +109,7 @@ def _over_channels(build: Builder, layout: Layout, dim: int, window, n_units: in
         if not read:
             made.append(np.full(nodes.shape[1:], build.nothing(layout.grid)))
             continue
-        made.append(build.columns([(nodes[i], identity) for i in read], layout.grid))
+        made.append(build.columns([(nodes[i, ...], identity) for i in read], layout.grid))
     stacked = np.moveaxis(np.stack(made), 0, place)
     return canonical(_with(layout, dim, Factor(n_units)), tight(stacked), build.n_axes)
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from erfbook import rf
 from erfbook.rf.fields import Field
-from erfbook.rf.printing import AXIS_NAMES, columns, exact
+from erfbook.rf.printing import AXIS_NAMES, columns, compact, exact
 from erfbook.rf.report import Report
 
 MOST_PIXELS = 2**26  # of an image whose exact support is counted: 64 MiB of booleans
@@ -50,7 +50,7 @@ def beyond(model: nn.Module, report: Report, path: str, unknown: str) -> dict[st
     try:
         smallest = rf.smallest_input(model, report.input_size, path, unknown=unknown)
         found["smallest_input"] = exact(smallest)
-    except ValueError:  # it is never inside
+    except (ValueError, AssertionError):  # it is never inside, or the model takes one size only
         pass
     try:
         tiles = rf.tiling(report, path)
@@ -121,5 +121,5 @@ def _tiles(found: dict[str, Any]) -> str:
     if found["tile_multiple"] is None:
         return ""
     names = ("tile_multiple", "tile_before", "tile_after")
-    multiple, before, after = (_joined(found[name], "") for name in names)
+    multiple, before, after = (compact(found[name]) for name in names)
     return f"start at multiples of {multiple} px, with {before} px before and {after} px after"

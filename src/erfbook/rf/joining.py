@@ -9,7 +9,7 @@ import numpy as np
 
 from erfbook.rf.builder import Builder, Columns, tight
 from erfbook.rf.layout import Dims, Factor, Layout, Unknown, canonical, channels
-from erfbook.rf.positions import contract, keep_dims, to_axis, unroll
+from erfbook.rf.positions import absorb, contract, keep_dims, to_axis, unroll
 from erfbook.rf.windows import IDENTITY, AnyWindow, Window, nearest
 
 
@@ -53,7 +53,7 @@ def concatenate(
         dim: the dimension along which they lie side by side.
         shape: shape of the result.
     """
-    known = [to_axis(build, x, dim) for x, _ in parts if x is not None]
+    known = [_own_axis(build, x, dim) for x, _ in parts if x is not None]
     axes = {x.axis_of(dim) for x in known if x.dims[dim]}
     if len(axes) != 1 or None in axes:
         known = [unroll(build, x, dim) for x in known]
@@ -64,6 +64,17 @@ def concatenate(
     if axes:
         return _along_axis(build, filled, dim, dims, axes.pop())
     return _along_channels(build, filled, dim, dims)
+
+
+def _own_axis(build: Builder, layout: Layout, dim: int) -> Layout:
+    """Return a layout in which a dimension is a whole axis only if nothing else has to change."""
+    factors = layout.dims[dim]
+    if layout.axis_of(dim) is not None or not factors:
+        return layout
+    if len(factors) == 2 and factors[1].axis is None:
+        if {d for d, _ in layout.places[factors[0].axis]} == {dim}:
+            return absorb(build, layout, dim)
+    return unroll(build, layout, dim)
 
 
 def _along_axis(build: Builder, parts, dim: int, dims: Dims, axis: int) -> Layout:

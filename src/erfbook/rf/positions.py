@@ -99,10 +99,10 @@ def absorb(build: Builder, layout: Layout, dim: int) -> Layout:
     (place,) = layout.channel_axes(dim)
     columns = np.moveaxis(layout.nodes, place, 0)
     if (columns == columns[:1]).all():
-        reads = [(columns[0], on(axis, nearest(Fraction(1, p)), build.n_axes))]
+        reads = [(columns[0, ...], on(axis, nearest(Fraction(1, p)), build.n_axes))]
     else:
         phases = [on(axis, _inverse(p, (k, p)), build.n_axes) for k in range(p)]
-        reads = list(zip(columns, phases, strict=True))
+        reads = [(columns[k, ...], windows) for k, windows in enumerate(phases)]
     dims = list(layout.dims)
     dims[dim] = (Factor(digit.size * p, axis),)
     return layout.with_dims(tuple(dims), build.columns(reads, grid))
@@ -169,51 +169,62 @@ def _inverse(p: int, phase: tuple[int, int]) -> Window:
     return Window(one.stride, one.offset, one.size, one.step, phase=phase)
 
 
-def restore(build: Builder, layout: Layout, dims: Sequence[int]) -> Layout:
+def restore(build: Builder, layout: Layout, dims: dict[int, int]) -> Layout:
     """Return a layout in which dimensions that hold positions as channels are axes again.
 
     Args:
         build: makes the nodes.
-        layout: a tensor that has none of its axes any more.
-        dims: for each axis of the input, the dimension that is to be it.
+        layout: a tensor that has none of these axes any more.
+        dims: for each axis, the dimension that is to be it.
     """
-    axes = [layout.channel_axes(d) for d in dims]
-    sizes = tuple(layout.shape[d] for d in dims)
+    places = [a for d in dims.values() for a in layout.channel_axes(d)]
+    sizes = tuple(layout.shape[d] for d in dims.values())
+    grid = list(layout.grid)
+    for axis, n in zip(dims, sizes, strict=True):
+        grid[axis] = n
     if prod(sizes) * len(layout.distinct) > MOST_POSITIONS:
         raise Unknown("it would put too many positions together")
-    kept = [a for a in range(layout.nodes.ndim) if a not in [x for own in axes for x in own]]
-    order = [*kept, *(x for own in axes for x in own)]
-    nodes = layout.nodes.transpose(order)
+    kept = [a for a in range(layout.nodes.ndim) if a not in places]
+    nodes = layout.nodes.transpose([*kept, *places])
     shape = nodes.shape[: len(kept)]
-    made = []
+    made: dict[bytes, int] = {}
+    found = []
     for place in np.ndindex(*shape):
-        made.append(_put_together(build, np.asarray(nodes[place]).reshape(sizes)))
-    new = [layout.dims[d] if d not in dims else () for d in range(len(layout.dims))]
-    for axis, (d, n) in enumerate(zip(dims, sizes, strict=True)):
+        row = np.asarray(nodes[place]).reshape(sizes)
+        if row.tobytes() not in made:
+            made[row.tobytes()] = _put_together(build, row, list(dims), tuple(grid))
+        found.append(made[row.tobytes()])
+    new = list(layout.dims)
+    for (axis, d), n in zip(dims.items(), sizes, strict=True):
         new[d] = (Factor(n, axis),)
-    return layout.with_dims(tuple(new), np.array(made, dtype=np.int64).reshape(shape))
+    return layout.with_dims(tuple(new), np.array(found, dtype=np.int64).reshape(shape))
 
 
-def _put_together(build: Builder, nodes: np.ndarray) -> int:
-    """Return one node whose unit at each place reads the node that was there."""
-    n_axes = build.n_axes
+def _put_together(build: Builder, nodes: np.ndarray, axes: list[int], grid: tuple[int, ...]) -> int:
+    """Return one node whose unit at each place along some axes reads the node that was there."""
     reads = {}
     for place in np.ndindex(*nodes.shape):
-        windows = tuple(Window(stride=0, domain=(i, i)) for i in place)
-        reads[place] = (int(nodes[place]), windows)
-    for axis in reversed(range(n_axes)):
+        windows = [IDENTITY] * build.n_axes
+        for axis, i in zip(axes, place, strict=True):
+            windows[axis] = Window(stride=0, domain=(i, i))
+        reads[place] = (int(nodes[place]), tuple(windows))
+    for k in reversed(range(len(axes))):
         rows: dict[tuple, list] = {}
         for place, read in reads.items():
-            rows.setdefault(place[:axis], []).append(read)
-        merged = {key: _in_a_row(build, row, axis) for key, row in rows.items()}
+            rows.setdefault(place[:k], []).append(read)
+        merged = {key: _in_a_row(build, row, axes[k]) for key, row in rows.items()}
         if any(read is None for read in merged.values()):
             break
         reads = merged
-    return build.node(reads.values(), nodes.shape, fixed=True)
+    return build.node(reads.values(), grid, fixed=True)
 
 
 def _in_a_row(build: Builder, row: list, axis: int):
     """Return one read that does what a row of reads does, if they step through one node."""
+    if len({index for index, _ in row}) == 1:
+        windows = list(row[0][1])
+        windows[axis] = Window(stride=0)
+        return row[0][0], tuple(windows)
     links = [build.graph.nodes[index].links for index, _ in row]
     if any(len(own) != 1 for own in links):
         return None

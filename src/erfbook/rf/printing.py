@@ -161,13 +161,14 @@ def columns(field: Field) -> tuple[str, str, str, str]:
     sizes = ["all" if g else n for g, n in zip(field.global_axes, field.size, strict=True)]
     return (
         "x".join(map(str, field.grid)) or "-",
-        _joined(sizes),
-        _joined(field.stride),
-        _joined(field.padding),
+        compact(sizes),
+        compact(field.stride),
+        compact(field.padding),
     )
 
 
-def _joined(values: Sequence[Any]) -> str:
+def compact(values: Sequence[Any]) -> str:
+    """Return 7 for (7, 7), 7x11 for (7, 11), and - for what does not exist."""
     words = ["-" if v is None else str(v) for v in values]
     return words[0] if len(set(words)) == 1 else "x".join(words)
 

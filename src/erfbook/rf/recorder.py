@@ -74,6 +74,10 @@ class Recorder(TorchDispatchMode):
         self._values: dict[int, np.ndarray] = {}
         self._ops: dict[int, str] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else PyTorch imports its compiler, which takes seconds
+
     def begin(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Return the input, as a tensor without data."""
         image = torch.empty(shape, dtype=dtype, device="meta")
@@ -174,8 +178,13 @@ class Recorder(TorchDispatchMode):
         try:
             return apply(op)
         except Unknown as reason:
-            why = self._refuse(name, str(reason))
-            return [op.everything(why)]
+            return [op.everything(self._refuse(name, str(reason)))]
+        except Exception as error:
+            reason = f"it failed on this call: {type(error).__name__}: {error}"
+            try:
+                return [op.everything(self._refuse(name, reason))]
+            except TraceError as refused:
+                raise refused from error
 
     def _write(self, name: str, func, named: dict, target: torch.Tensor) -> None:
         """Record an operation that writes into one of its arguments, and carry it on."""

@@ -158,8 +158,10 @@ def _as_plane(build: Builder, layout: Layout) -> Layout:
     try:
         for d in dims:
             layout = to_axis(build, layout, d)
-        if not layout.places and len(layout.distinct) > 1 and prod(layout.shape[2:]) > 1:
-            layout = restore(build, layout, dims)
+        lost = {a: 2 + a for a in range(layout.n_axes) if a not in layout.places}
+        lost = {a: d for a, d in lost.items() if layout.shape[d] > 1}
+        if lost and (layout.places or len(layout.distinct) > 1):
+            layout = restore(build, layout, lost)
     except Unknown:  # it stays in digits
         pass
     return layout

@@ -133,7 +133,7 @@ class Table:
     whole: bool = False
 
     is_identity = is_regular = is_open = is_open_everywhere = False
-    edge = "zero"
+    edge, domain, phase = "zero", (None, None), (0, 1)
 
     def units(self, u: int) -> tuple[int, ...]:
         """Return the parent's units that unit u reads; none outside the list."""
