@@ -159,7 +159,7 @@ class Field:
         """
         self._check("pixel", pixel, self.input_size)
         seeing = units_of(self._graph, self._nodes, pixel)
-        return np.broadcast_to(seeing.any() if self._is_vector else seeing, self.grid)
+        return np.broadcast_to(seeing.any() if self._is_vector else seeing, self.grid).copy()
 
     @cached_property
     def units_inside(self) -> float:

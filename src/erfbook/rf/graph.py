@@ -87,12 +87,15 @@ class Call:
 class Graph:
     """All nodes in the order of execution (node 0 is the input) and all calls of modules.
 
-    ``ops`` names every operation on the input, those that neither move nor join anything too.
+    ``ops`` names every operation on the input, those that neither move nor join anything too;
+    ``reached`` keeps, for each node, which units the pixel ``asked`` for last reaches.
     """
 
     nodes: list[Node] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     ops: list[str] = field(default_factory=list)
+    asked: tuple[int, ...] | None = field(default=None, repr=False)
+    reached: dict = field(default_factory=dict, repr=False)
 
     def ancestors(self, targets: Iterable[int]) -> list[int]:
         """Return the nodes that some nodes depend on, themselves included, latest first."""

@@ -8,10 +8,14 @@ encloses is seen here as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 
 from erfbook.rf.graph import Graph, Link
+from erfbook.rf.windows import AnyWindow
+
+MOST_CELLS = 2**22  # of a relation kept as a matrix; larger ones are followed read by read
 
 
 def pixels_of(graph: Graph, targets: Iterable[int], unit: tuple[int, ...] | None) -> np.ndarray:
@@ -37,8 +41,8 @@ def pixels_of(graph: Graph, targets: Iterable[int], unit: tuple[int, ...] | None
             continue
         for link in graph.nodes[i].links:
             grid = graph.nodes[link.parent].grid
-            found = masks.setdefault(link.parent, np.zeros(grid, bool))
-            found |= _carry(mask, link, grid, to_parent=True)
+            found = _carry(mask, link, grid, to_parent=True)
+            masks[link.parent] = masks[link.parent] | found if link.parent in masks else found
     return np.zeros(graph.nodes[0].grid, bool)
 
 
@@ -46,20 +50,22 @@ def units_of(graph: Graph, targets: Iterable[int], pixel: tuple[int, ...]) -> np
     """Return which units a pixel can influence: bool array of the nodes' grid.
 
     Args:
-        graph: the graph.
+        graph: the graph; it keeps what it found for the last pixel that was asked for.
         targets: the nodes of the units' channels.
         pixel: its index in the input.
     """
     targets = tuple(targets)
-    masks: dict[int, np.ndarray] = {}
-    for i in reversed(graph.ancestors(targets)):
+    if graph.asked != pixel:
+        first = np.zeros(graph.nodes[0].grid, bool)
+        first[pixel] = True
+        graph.asked, graph.reached = pixel, {0: first}
+    masks = graph.reached
+    for i in reversed([i for i in graph.ancestors(targets) if i not in masks]):
         node = graph.nodes[i]
         mask = np.zeros(node.grid, bool)
-        if i == 0:
-            mask[pixel] = True
         for link in node.links:
             if masks[link.parent].any():
-                mask |= _carry(masks[link.parent], link, node.grid, to_parent=False)
+                mask = mask | _carry(masks[link.parent], link, node.grid, to_parent=False)
         masks[i] = mask
     return np.any(np.broadcast_arrays(*(masks[i] for i in targets)), axis=0)
 
@@ -70,40 +76,37 @@ def _carry(mask: np.ndarray, link: Link, grid: tuple[int, ...], *, to_parent: bo
         if window.is_identity and mask.shape[axis] == grid[axis]:
             continue
         n_from, n_to = mask.shape[axis], grid[axis]
-        n_units, n_parent = (n_from, n_to) if to_parent else (n_to, n_from)
+        sizes = (n_from, n_to) if to_parent else (n_to, n_from)
         rows = np.moveaxis(mask, axis, 0)
         flat = rows.reshape(n_from, -1)
-        reads = window.reads(n_units, n_parent)
-        out = _to_parent(flat, reads, n_to) if to_parent else _to_units(flat, reads)
+        if n_from * n_to <= MOST_CELLS:
+            relation = _relation(window, *sizes)
+            out = (relation.T if to_parent else relation) @ flat.astype(np.float32) > 0.5
+        else:
+            out = _read_by_read(flat, window.reads(*sizes), n_to, to_parent=to_parent)
         mask = np.moveaxis(out.reshape(n_to, *rows.shape[1:]), 0, axis)
     return mask
 
 
-def _to_parent(flat: np.ndarray, reads: np.ndarray, n_parent: int) -> np.ndarray:
-    out = np.zeros((n_parent, flat.shape[1]), bool)
+@lru_cache(maxsize=256)
+def _relation(window: AnyWindow, n_units: int, n_parent: int) -> np.ndarray:
+    """Return which of the parent's units each unit reads: float32 array (n_units, n_parent)."""
+    reads = window.reads(n_units, n_parent)
+    relation = np.zeros((n_units, n_parent + 1), np.float32)
+    relation[np.arange(n_units)[:, None], reads] = 1  # what is not read is -1: the last column
+    return relation[:, :-1]
+
+
+def _read_by_read(flat: np.ndarray, reads: np.ndarray, n_to: int, *, to_parent: bool) -> np.ndarray:
+    out = np.zeros((n_to, flat.shape[1]), bool)
     rows = np.flatnonzero(flat.any(axis=1))
-    for j in range(reads.shape[1]) if len(rows) > reads.shape[1] else ():
-        index = reads[rows, j]
-        valid = index >= 0
-        if len(set(index[valid].tolist())) == valid.sum():  # no place twice: a plain assignment
-            out[index[valid]] |= flat[rows[valid]]
-        else:
-            np.logical_or.at(out, index[valid], flat[rows[valid]])
-    for u in rows if len(rows) <= reads.shape[1] else ():
-        index = reads[u]
-        out[index[index >= 0]] |= flat[u]
-    return out
-
-
-def _to_units(flat: np.ndarray, reads: np.ndarray) -> np.ndarray:
-    out = np.zeros((reads.shape[0], flat.shape[1]), bool)
-    columns = np.flatnonzero(flat.any(axis=1))
-    if len(columns) == 0:
-        return out
-    low, high = columns[0], columns[-1]
-    touched = np.flatnonzero(((reads >= low) & (reads <= high)).any(axis=1))
-    for u in touched:
-        index = reads[u]
-        index = index[(index >= low) & (index <= high)]
-        out[u] = flat[index].any(axis=0)
+    if to_parent:
+        for u in rows:
+            index = reads[u]
+            out[index[index >= 0]] |= flat[u]
+    elif len(rows):
+        low, high = rows[0], rows[-1]
+        for u in np.flatnonzero(((reads >= low) & (reads <= high)).any(axis=1)):
+            index = reads[u]
+            out[u] = flat[index[(index >= low) & (index <= high)]].any(axis=0)
     return out
