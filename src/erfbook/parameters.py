@@ -136,11 +136,11 @@ class WhereAUnitLooks(Parameters):
     )
     stride_px: int = param(
         "step between positions of the patch",
-        unit="px", low=1, high=64, smoke=16, laptop=8, paper=4,
+        unit="px", low=1, high=64, smoke=16, laptop=12, paper=4,
     )  # fmt: skip
     bars_px: tuple[int, ...] = param(
         "widths of the bars that test how far occlusion reaches",
-        unit="px", low=1, high=64, smoke=(1, 16), laptop=(1, 4, 8, 16, 32),
+        unit="px", low=1, high=64, smoke=(1, 16), laptop=(1, 8, 16, 32),
         paper=(1, 2, 4, 8, 16, 32, 48, 64),
     )  # fmt: skip
     seed: int = param(
