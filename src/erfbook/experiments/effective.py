@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import nn
+from torchvision.models.vgg import cfgs, make_layers
 
 from erfbook import erf, models, rf
 from erfbook.experiments.lite0 import LAYERS, load_crops, load_lite0
@@ -17,11 +19,10 @@ from erfbook.experiments.lite0 import LAYERS, load_crops, load_lite0
 # What a unit that used every pixel of its field alike would have: the square that holds all but
 # 4.55 % of the mass, over the whole.
 EVEN_RATIO = math.sqrt(1 - erf.TWO_SIGMA)
-# Layers of the random networks: one at the end of each resolution that fits the input. Chosen by
-# us.
-RANDOM_NETWORKS = {
-    "ResNet-18": ("resnet18", ("layer1", "layer2", "layer3")),
-    "VGG-11": ("vgg11", ("features.7", "features.12", "features.17")),
+# One layer at the end of each resolution whose field fits the input. Chosen by us.
+LAYERS_OF = {
+    "ResNet-18": ("layer1", "layer2", "layer3"),
+    "VGG-11": ("features.7", "features.12", "features.17"),
 }
 
 
@@ -77,11 +78,10 @@ def measure_size_pairs(
     """
     pairs = []
     for depth in depths:
-        side, layer = 2 * depth + 5, str(2 * depth - 1)
-        make = _make_stack(depth)
-        pairs += _measure_random("3 × 3 stack", make, (layer,), side, n_networks, n_inputs)
-    for label, (name, layers) in RANDOM_NETWORKS.items():
-        make = _make_network(name)
+        side, layer, stack = 2 * depth + 5, str(2 * depth - 1), _make_stack(depth)
+        pairs += _measure_random("3 × 3 stack", stack, (layer,), side, n_networks, n_inputs)
+    for label, make in (("ResNet-18", _make_resnet18), ("VGG-11", _make_vgg11)):
+        layers = LAYERS_OF[label]
         pairs += _measure_random(label, make, layers, side_px, n_networks, n_inputs)
     model, crops = load_lite0(), load_crops(n_crops, 384, 0)
     report = rf.analyze(model, tuple(crops.shape[1:]))
@@ -160,5 +160,15 @@ def _make_stack(depth: int, channels: int = 16) -> Callable[[], nn.Module]:
     return make
 
 
-def _make_network(name: str) -> Callable[[], nn.Module]:
-    return lambda: models.load_model(name, "none")
+def _make_resnet18() -> nn.Module:
+    return models.load_model("resnet18", "none")
+
+
+def _make_vgg11() -> nn.Module:
+    """Return VGG-11's convolutions as torchvision draws them, without its large classifier."""
+    features = make_layers(cfgs["A"], batch_norm=False)
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    return nn.Sequential(OrderedDict(features=features))
