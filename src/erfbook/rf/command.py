@@ -66,13 +66,14 @@ def run(options: argparse.Namespace) -> int:
         field = _choose(report, options)
         if field is not None:
             unit = _check_unit(unit, field)
-        text = _text(model, report, field, unit, options)
-    texts = [text, drawing.draw_field(field, unit, model=options.model)] if options.svg else [text]
+        texts = [_text(model, report, field, unit, options)]
+    if options.svg and field is not None and unit is not None:
+        texts.append(drawing.draw_field(field, unit, model=options.model))
     if options.output:
         _write_whole(files, texts)
         return 0
     _write_whole(files, texts[1:])
-    sys.stdout.write(text)
+    sys.stdout.write(texts[0])
     sys.stdout.flush()  # here, so that a reader who has gone is noticed while we can still be quiet
     return 0
 
@@ -140,20 +141,26 @@ def _choose(report: rf.Report, options: argparse.Namespace) -> rf.Field | None:
     return next((f for f in reversed(report.fields) if not f.is_global), report.fields[-1])
 
 
-def _text(model: nn.Module, report: rf.Report, field, unit, options: argparse.Namespace) -> str:
+def _text(
+    model: nn.Module,
+    report: rf.Report,
+    field: rf.Field | None,
+    unit: tuple[int, ...] | None,
+    options: argparse.Namespace,
+) -> str:
     """Return what is printed, in the format asked for."""
     found = {}
-    if options.layer is not None:
+    if options.layer is not None and field is not None and unit is not None:
         found = details.details(field, unit)
         found |= details.beyond(model, report, options.layer, options.unknown)
     title = f"{options.model}, input {options.input}, {'train' if options.train else 'eval'} mode"
     if options.format == "table":
-        if found:
+        if found and field is not None:
             return details.to_text(f"{field.path or printing.MODEL} of {title}", field, found)
         width = shutil.get_terminal_size((100, 24)).columns
         table = printing.to_table(report, every=options.all, depth=options.depth, width=width)
         return f"{title}\n\n{table}"
-    fields = [field] if found else report.fields
+    fields = report.fields if field is None or not found else (field,)
     records = [printing.record(f) | found for f in fields]
     if options.format == "csv":
         return printing.to_csv(records, len(report.input_size) - 1)

@@ -135,8 +135,8 @@ def tiling(report: Report, path: str) -> Tiling:
     before, after = [], []
     for a, m in enumerate(multiple):
         reached = [(steps[i].stride[a], ranges[i][a]) for i in steps if i in ranges]
-        need_before = max(max(-s * low for s, (low, _) in reached), 0)
-        need_after = max(max(s * (high + 1) - m for s, (_, high) in reached), 0)
+        need_before = max(*(-s * low for s, (low, _) in reached), Fraction(0))
+        need_after = max(*(s * (high + 1) - m for s, (_, high) in reached), Fraction(0))
         before.append(int(-(-need_before // m) * m))
         after.append(int(-(-need_after // m) * m))
     return Tiling(multiple, tuple(before), tuple(after))
@@ -162,8 +162,8 @@ def smallest_input(
     if None in field.stride:
         raise ValueError(f"the field of {path!r} depends on the unit: {field.why}")
     found = []
-    for axis, (size, stride) in enumerate(zip(field.size, field.stride, strict=True)):
-        side = size
+    for axis, side in enumerate(field.size):
+        stride = field.stride[axis] or 1
         while True:
             sides = (*input_size[: 1 + axis], side, *input_size[2 + axis :])
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -61,10 +61,11 @@ def move(build: Builder, layout: Layout, dim: int, along: Along, n_units: int) -
     return slide(build, layout, {dim: (along, n_units)})
 
 
-def slide(build: Builder, layout: Layout, moves: dict[int, tuple[Along, int]]) -> Layout:
+def slide(build: Builder, layout: Layout, moves: Mapping[int, tuple[Along, int]]) -> Layout:
     """Return a tensor moved along several dimensions at once; see :func:`move`."""
     windows: list[AnyWindow] = [IDENTITY] * build.n_axes
-    grid, dims, taken = list(layout.grid), {}, []
+    grid, taken = list(layout.grid), list[int]()
+    dims: dict[int, tuple[Factor, ...]] = {}
     for dim, (along, n_units) in moves.items():
         window = along(layout.shape[dim])
         if window.is_identity and n_units == layout.shape[dim]:
@@ -139,7 +140,7 @@ def write(
         if base.axis_of(d) is None:
             return _written_channels(build, base, where, part, d)
     (base, part), dims = agree(build, [base, _stretched(build, part, base, where)], tuple(full))
-    boxes = [(base.axis_of(d), where[d]) for d in partial]
+    boxes = [(base.home_of(d), where[d]) for d in partial]
     grid = base.grid
     nodes = np.broadcast_arrays(base.nodes, part.nodes)
     inside: list[AnyWindow] = [IDENTITY] * build.n_axes
@@ -158,7 +159,7 @@ def _stretched(build: Builder, part: Layout, base: Layout, where: Sequence[range
     for d, r in enumerate(where):
         if r != range(base.shape[d]):
             window = Window(offset=-r[0], domain=(r[0], r[-1]))
-            part = _moved(build, part, d, base.axis_of(d), window, base.shape[d], True)
+            part = _moved(build, part, d, base.home_of(d), window, base.shape[d], True)
     return part
 
 

@@ -10,7 +10,8 @@ from math import prod
 import numpy as np
 
 from erfbook.rf.graph import Call, Graph
-from erfbook.rf.propagate import Fields, State, plain, smallest_period, whole
+from erfbook.rf.propagate import State, whole
+from erfbook.rf.spans import Fields, plain, smallest_period
 from erfbook.rf.support import pixels_of, units_of
 
 Number = int | Fraction

@@ -62,7 +62,8 @@ def concatenate(
     each = iter(known)
     filled = [(None if x is None else next(each), n) for x, n in parts]
     if axes:
-        return _along_axis(build, filled, dim, dims, axes.pop())
+        axis = next(a for a in axes if a is not None)
+        return _along_axis(build, filled, dim, dims, axis)
     return _along_channels(build, filled, dim, dims)
 
 
@@ -72,7 +73,7 @@ def _own_axis(build: Builder, layout: Layout, dim: int) -> Layout:
     if layout.axis_of(dim) is not None or not factors:
         return layout
     if len(factors) == 2 and factors[1].axis is None:
-        if {d for d, _ in layout.places[factors[0].axis]} == {dim}:
+        if {d for d, _ in layout.places[factors[0].axis or 0]} == {dim}:
             return absorb(build, layout, dim)
     return unroll(build, layout, dim)
 
@@ -132,7 +133,7 @@ def agree(
     found = _in_one_place(build, found)
     for d in range(len(shape)):
         found = found if d == skip else _agree_on(build, found, d)
-    dims = []
+    dims: list[tuple[Factor, ...]] = []
     for d, n in enumerate(shape):
         if d == skip:
             dims.append(())
@@ -190,7 +191,7 @@ def _without_constant(layout: Layout, d: int) -> Layout:
 
 def _check(dims: Sequence[tuple[Factor, ...]]) -> None:
     """Refuse dimensions whose digits are not the digits of whole axes."""
-    places: dict[int, list[Factor]] = {}
+    places: dict[int | None, list[Factor]] = {}
     for f in (f for dim in dims for f in dim if f.axis is not None):
         places.setdefault(f.axis, []).append(f)
     for digits in places.values():

@@ -97,6 +97,17 @@ class Layout:
         axis = factors[0].axis
         return axis if factors[0].size == self.grid[axis] else None
 
+    def home_of(self, dim: int) -> int:
+        """Return the axis that a dimension is.
+
+        Raises:
+            Unknown: it is not one, whole and alone.
+        """
+        axis = self.axis_of(dim)
+        if axis is None:
+            raise Unknown(f"dimension {dim} is not one whole axis")
+        return axis
+
     def channel_axes(self, dim: int) -> list[int]:
         """Return the axes of ``nodes`` that belong to a dimension."""
         before = sum(f.axis is None for d in self.dims[:dim] for f in d)

@@ -94,7 +94,7 @@ def absorb(build: Builder, layout: Layout, dim: int) -> Layout:
     What puts the pixels of a shuffled plane side by side.
     """
     digit, minor = layout.dims[dim]
-    axis, p = digit.axis, minor.size
+    axis, p = digit.axis or 0, minor.size
     grid = tuple(n * p if a == axis else n for a, n in enumerate(layout.grid))
     (place,) = layout.channel_axes(dim)
     columns = np.moveaxis(layout.nodes, place, 0)

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_flatten, tree_map
 
 from erfbook.rf.builder import Builder
+from erfbook.rf.calls import arguments_of, is_view, name_of, written_of
 from erfbook.rf.cutting import write
 from erfbook.rf.graph import Graph, Node
 from erfbook.rf.joining import join
@@ -66,7 +67,10 @@ class Recorder(TorchDispatchMode):
         self.build = Builder(self.graph, n_axes)
         self.stack: list[str] = []
         self.failed = ""  # the module that was running when something went wrong
-        self.last = ("input", ())  # operation and shape of the last tensor made
+        self.last: tuple[str, tuple[int, ...]] = (
+            "input",
+            (),
+        )  # operation and shape of the last tensor made
         self.elements = 0
         self.calls: Counter[str] = Counter()
         self._kept: dict[int, _Kept] = {}
@@ -121,17 +125,17 @@ class Recorder(TorchDispatchMode):
         outputs = [t for t in tree_flatten(result)[0] if isinstance(t, torch.Tensor)]
         if not outputs:
             return result
-        name = _name(func)
-        named = _named(func, args, kwargs)
+        name = name_of(func)
+        named = arguments_of(func, args, kwargs)
         tensors = {id(t): t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor)}
-        written = _written(func, named)
+        written = written_of(func, named)
         if written is not None:
             self._write(name, func, named, written)
         elif name in BLANK:
             pass
         elif any(self.layout_of(t) is not None for t in tensors.values()):
             self._record(name, func, named, outputs)
-        elif _is_view(func):
+        elif is_view(func):
             for place, t in enumerate(outputs):
                 self._view(t, None, name, named, place)
         if written is None:
@@ -165,7 +169,7 @@ class Recorder(TorchDispatchMode):
             layout = layouts[min(place, len(layouts) - 1)]
             if layout.shape != tuple(tensor.shape):
                 continue  # a by-product, like the mean that a normalisation saves
-            if _is_view(func):
+            if is_view(func):
                 self._view(tensor, layout, name, named, place)
             else:
                 self._keep(tensor, layout, name)
@@ -180,27 +184,29 @@ class Recorder(TorchDispatchMode):
         except Unknown as reason:
             return [op.everything(self._refuse(name, str(reason)))]
         except Exception as error:
-            reason = f"it failed on this call: {type(error).__name__}: {error}"
+            failure = f"it failed on this call: {type(error).__name__}: {error}"
             try:
-                return [op.everything(self._refuse(name, reason))]
+                return [op.everything(self._refuse(name, failure))]
             except TraceError as refused:
                 raise refused from error
 
     def _write(self, name: str, func, named: dict, target: torch.Tensor) -> None:
         """Record an operation that writes into one of its arguments, and carry it on."""
         shape = tuple(target.shape)
-        given = [t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor)]
-        sources = [t for t in given if t is not target or name != "aten.copy"]
+        tensors = [t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor)]
+        sources = [t for t in tensors if t is not target or name != "aten.copy"]
         tracked = [t for t in sources if self.layout_of(t) is not None]
         if not tracked and self.layout_of(target) is None:
             memory = target.untyped_storage()._cdata
             for i in [i for i in self._values if self._memory_of(i) == memory]:
                 del self._values[i]
             return
-        if name == "aten.as_strided" and self.layout_of(target).shape == shape:
+        present = self.layout_of(target)
+        if name == "aten.as_strided" and present is not None and present.shape == shape:
             return  # only the order in memory changes
         if name in ("aten.copy", "aten.zero", "aten.fill") or not tracked:
-            layout = self._copied(name, [t for t in tracked if t is not target], shape)
+            given = [self.layout_of(t) for t in tracked if t is not target]
+            layout = self._copied(name, [x for x in given if x is not None], shape)
         else:
             pointwise = torch.Tag.pointwise in func.tags
             layout = self._layouts(name, named, shape, pointwise)[0]
@@ -209,10 +215,10 @@ class Recorder(TorchDispatchMode):
                 layout = self._everything(name, named, shape, why)
         self._assign(target, layout, name)
 
-    def _copied(self, name: str, sources: list[torch.Tensor], shape: tuple[int, ...]) -> Layout:
+    def _copied(self, name: str, sources: list[Layout], shape: tuple[int, ...]) -> Layout:
         self.build.begin(name, self.stack[-1] if self.stack else "")
         if sources:
-            return join(self.build, [self.layout_of(sources[0])], shape)
+            return join(self.build, sources[:1], shape)
         grid = (1,) * self.build.n_axes
         return canonical(
             channels(shape),
@@ -265,10 +271,8 @@ class Recorder(TorchDispatchMode):
             new = Layout((*new.dims[:dim], (), *new.dims[dim:]), new.nodes, new.n_axes)
         else:
             where[dim] = range(*slice(args["start"], args["end"], args["step"]).indices(shape[dim]))
-        blank = old is None
-        if blank:
-            old = self._copied(view, [], shape)
-        return write(self.build, old, where, new, blank=blank)
+        base = self._copied(view, [], shape) if old is None else old
+        return write(self.build, base, where, new, blank=old is None)
 
     def _refuse(self, name: str, reason: str) -> str:
         where = f" in module {self.stack[-1]!r}" if self.stack and self.stack[-1] else ""
@@ -356,39 +360,3 @@ class Circular(TorchFunctionMode):
             if given.get("mode") == "circular" and given["input"].device.type == "meta":
                 return self.recorder.record_pad(given["input"], list(given["pad"]))
         return func(*args, **kwargs)
-
-
-def _name(func) -> str:
-    """Return ``aten.relu`` for ``aten::relu_``: in-place twins read the same."""
-    space, name = func._schema.name.split("::")
-    return f"{space}.{name if name.startswith('__') else name.rstrip('_')}"
-
-
-def _named(func, args: tuple, kwargs: dict) -> dict[str, Any]:
-    """Return a call's arguments by name, with the schema's defaults filled in."""
-    named = {}
-    for position, argument in enumerate(func._schema.arguments):
-        if position < len(args):
-            named[argument.name] = args[position]
-        else:
-            named[argument.name] = kwargs.get(argument.name, argument.default_value)
-    return named
-
-
-def _written(func, named: dict) -> torch.Tensor | None:
-    """Return the argument that an operation writes into, but for running statistics."""
-    if not func._schema.is_mutable:
-        return None
-    for argument in func._schema.arguments:
-        alias = argument.alias_info
-        if alias is not None and alias.is_write and argument.name in ("self", "out"):
-            return named[argument.name]
-    return None
-
-
-def _is_view(func) -> bool:
-    if func._schema.is_mutable:
-        return False
-    return any(
-        a.alias_info is not None and not a.alias_info.is_write for a in func._schema.arguments
-    )

@@ -26,7 +26,9 @@ _OPERANDS = {  # left, right, and what is added
 
 @register(*_OPERANDS)
 def _product(op: Op) -> Layout:
-    left, right, extra = (op.args.get(name) for name in _OPERANDS[op.name])
+    first, second, third = _OPERANDS[op.name]
+    left, right = op.args[first], op.args[second]
+    extra = op.args[third] if third else None
     if op.name == "aten.linear":
         turned = None if right.layout is None else right.layout.permute([1, 0])
         right = Tensor(tuple(reversed(right.shape)), turned)

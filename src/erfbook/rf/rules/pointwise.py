@@ -16,6 +16,10 @@ from erfbook.rf.rules.registry import Op, dim_of, dims_of, register
 @register("aten.log_sigmoid_forward", "aten.nan_to_num", "aten.addcmul", "aten.addcdiv")
 @register("aten.clamp", "aten.lerp", "aten.fake_quantize_per_tensor_affine")
 def _pointwise(op: Op) -> Layout:
+    return _combined(op)
+
+
+def _combined(op: Op) -> Layout:
     """Several tensors combined position by position, broadcasting as PyTorch does."""
     tracked = op.tracked()
     rank = len(op.shape)
@@ -98,7 +102,7 @@ def _cumulate(op: Op) -> Layout:
 @register("aten.all", "aten.median", "aten.aminmax")
 def _reduction(op: Op) -> Layout:
     if "other" in op.args:  # the maximum of two tensors
-        return _pointwise(op)
+        return _combined(op)
     layout = op.only("self")
     rank = len(layout.dims)
     dims = dims_of(op.args.get("dim"), rank)
