@@ -61,7 +61,7 @@ def measure_reactions(
         model, image, target, settings: as for ``ask_tools``.
         others: other photographs; as many channels and sets of weights are tried. The channels are
             the next most excited ones; the weights are the trained ones, each tensor shuffled, with
-        batch norm calibrated on the photographs. Occlusion, which is slow, is tried once each, and
+            batch norm calibrated on the photographs. Occlusion, which is slow, is tried once each, and
             with its patches moved by half a patch.
     """
     n = len(others)

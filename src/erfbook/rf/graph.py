@@ -122,8 +122,9 @@ class Graph:
             for link in self.nodes[i].links if i in ranges else ():
                 grid = self.nodes[link.parent].grid
                 each = zip(link.windows, ranges[i], grid, strict=True)
-                read = [_hull(w, span, n) for w, span, n in each]
-                if any(span is None for span in read):
+                spans = [_hull(w, span, n) for w, span, n in each]
+                read = [span for span in spans if span is not None]
+                if len(read) < len(spans):
                     continue
                 known = ranges.get(link.parent, read)
                 ranges[link.parent] = [

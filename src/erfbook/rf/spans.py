@@ -87,9 +87,9 @@ def read(f: Fields, window: AnyWindow, n_units: int) -> Fields:
     if isinstance(window, Table) or not f.is_open:
         ends = tuple(_hull(f, window, u) for u in range(n_units))
         return Fields(n_units, 0, ends, (0, n_units - 1))
-    stride = Fraction(window.stride)
-    turn = stride / f.period  # a new period: whole turns of the parent's, of the comb, of the phase
-    period = lcm(turn.denominator, stride.denominator, window.phase[1])
+    each = Fraction(window.stride)
+    turn = each / f.period  # a new period: whole turns of the parent's, of the comb, of the phase
+    period = lcm(turn.denominator, each.denominator, window.phase[1])
     inner = window if window.domain == (None, None) else _opened(window)
     ends = tuple(_hull(f, inner, u) for u in range(period))
     return Fields(period, int(f.shift * turn * period), ends, window.domain)

@@ -8,7 +8,7 @@ interpolation and adaptive pooling are combs whose step is one over a denominato
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import gcd, lcm
 
@@ -41,6 +41,7 @@ class Window:
     domain: tuple[int | None, int | None] = (None, None)
     phase: tuple[int, int] = (0, 1)
     whole: bool = False
+    _numbers: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("stride", "offset", "step"):  # a quotient of whole numbers must stay exact
