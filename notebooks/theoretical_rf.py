@@ -17,7 +17,7 @@
 # {term}`theoretical receptive field` is known, what does its size say about accuracy, about the image's border, and about what the unit does see?
 #
 # **Answer in one line.** A path of layers sees what one layer would, so a kernel, a stride and a padding describe it exactly; two numbers
-# decide whether paths that meet agree ({term}`aligned`); and in today's networks most units look past the border of the image.
+# decide whether paths that meet agree ({term}`aligned`); and in most networks most units look past the border of the image.
 #
 # {cite:t}`araujo2019` gave the recurrences, the closed forms and a table of ten networks. This chapter derives them in another way, runs them against networks
 # that are traced and executed, recomputes the table, and decides the claims `distill.*` of the scoreboard that are arithmetic.
@@ -291,7 +291,7 @@ plots.plot_accuracy(ax, fits["all"]);
 # (sec-tr-border)=
 # ## How many units look past the border
 #
-# **In most layers of most networks, most units do.** Regions may begin before the image; what lies there is padding. {numref}`fig-field-on-photograph` shows it for three layers of one network and one of scikit-image's photographs {cite}`vanderwalt2014`.
+# **In most layers of most networks, most units do** (in {glue:text}`border_networks_mostly_cut:d` of the {glue:text}`border_networks:d` networks asked here). Regions may begin before the image; what lies there is padding. {numref}`fig-field-on-photograph` shows it for three layers of one network and one of scikit-image's photographs {cite}`vanderwalt2014`.
 
 # %% mystnb={"figure": {"name": "fig-field-on-photograph", "caption": "Fields of three layers of EfficientNet-Lite0 on a photograph of 224 px, crosses are their centres. Left the central unit of each layer, right the first. A quarter of a small field is all that a corner unit sees of the image, and no unit of block 10 sees only image."}, "image": {"alt": "A cat's face with nested squares of 67, 147 and 339 pixels. Around the centre the two smaller ones lie inside the photograph and the largest outside it; at the corner most of each lies outside."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.9)

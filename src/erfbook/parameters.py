@@ -59,7 +59,7 @@ class TheoreticalRf(Parameters):
     }
     n_stacks: int = param(
         "random stacks on which recurrences, closed forms and execution are compared",
-        unit="stacks", low=10, high=100_000, smoke=50, laptop=300, paper=3000,
+        unit="stacks", low=10, high=100_000, smoke=50, laptop=200, paper=3000,
     )  # fmt: skip
     side_px: int = param(
         "side of the image whose border cuts fields; the published table is for 224",
@@ -68,7 +68,7 @@ class TheoreticalRf(Parameters):
     complete: tuple[str, ...] = param(
         "networks for which the smallest image is searched that holds a whole field",
         choices=("AlexNet", "VGG-16", "GoogLeNet", "ResNet-50", "EfficientNet-Lite0"),
-        smoke=("AlexNet", "VGG-16"), laptop=("AlexNet", "VGG-16", "ResNet-50"),
+        smoke=("AlexNet", "VGG-16"), laptop=("AlexNet", "VGG-16"),
         paper=("AlexNet", "VGG-16", "GoogLeNet", "ResNet-50", "EfficientNet-Lite0"),
     )  # fmt: skip
     depths: tuple[int, ...] = param(

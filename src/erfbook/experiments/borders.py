@@ -141,7 +141,11 @@ def predict_share_cut(size_px: float, side_px: int) -> float:
 
 def name_borders(borders: dict[str, NetworkBorder]) -> dict[str, dict]:
     """Return results under the names that prose and the claims ledger use."""
-    found: dict[str, dict] = {}
+    median = [float(np.median([x.share_cut for x in n.layers])) for n in borders.values()]
+    found: dict[str, dict] = {
+        "border_networks": {"value": len(borders)},
+        "border_networks_mostly_cut": {"value": sum(share > 0.5 for share in median)},
+    }
     for label, network in borders.items():
         name = label.lower().replace("-", "").replace("efficientnet", "")
         first, last = network.first_all_cut, network.layers[-1]
