@@ -53,6 +53,18 @@ class Wired(nn.Module):
     def forward(self, x):
         return self.wire(self.first(x))
 
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 3, 5, 2, padding=2)
+        self.branch = nn.Conv2d(3, 3, 1, 2)
+    def forward(self, x):
+        y = self.body(x)
+        return y + self.branch(x)
+
+def residual():
+    return nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Block())
+
 class Pair(nn.Module):
     def forward(self, image, mask):
         return image * mask
@@ -132,6 +144,13 @@ def test_all_shows_every_call_and_depth_folds_blocks(folder, capsys):
     assert "30.0" not in folded and "30 " in folded
     deeper = printed(capsys, "nets:deep", "--input", "3x80x80", "--depth", "2")
     assert "--all" in deeper and "depth" not in deeper
+
+
+def test_a_block_stands_for_the_layer_that_gives_it_its_field(folder, capsys):
+    """A residual block returns its body's field, after the shorter branch has run."""
+    text = printed(capsys, "nets:residual", "--input", "3x24x24")
+    rows = [line.split()[:3] for line in text.splitlines()[4:7]]
+    assert rows == [["0", "24x24", "3"], ["1.branch", "12x12", "3"], ["1", "12x12", "7"]]
 
 
 def test_a_note_is_cut_at_the_width_of_the_terminal(folder, capsys, monkeypatch):

@@ -129,7 +129,21 @@ def _changes(fields: Sequence[Field], depth: int) -> list[Field]:
                 runs.append([])
             runs[-1].append(f)
     shown = [run[0] if run[0].is_global else min(run, key=_rank) for run in runs]
+    shown = _without_insides(shown)
     return shown if fields[-1] is shown[-1] else [*shown, fields[-1]]
+
+
+def _without_insides(shown: Sequence[Field]) -> list[Field]:
+    """Leave out a layer whose field a module around it returns later, past a shorter branch."""
+    returned = {(f.path, _look(f)) for f in shown}
+    kept: list[Field] = []
+    for f in shown:
+        names = f.path.split(".")
+        around = (".".join(names[:i]) for i in range(1, len(names)))
+        inside = not f.is_global and any((path, _look(f)) in returned for path in around)
+        if not inside and not (kept and _look(kept[-1]) == _look(f)):
+            kept.append(f)
+    return kept
 
 
 def _look(field: Field) -> tuple:
