@@ -162,21 +162,21 @@ def smallest_input(
     if None in field.stride:
         raise ValueError(f"the field of {path!r} depends on the unit: {field.why}")
     found = []
-    for axis, side in enumerate(field.size):
-        stride = field.stride[axis] or 1
+    for axis in range(len(field.size)):
+        side = 1 if field.period[axis] != 1 else field.size[axis]
         while True:
             sides = (*input_size[: 1 + axis], side, *input_size[2 + axis :])
             try:
                 here = analyze(model, sides, **options)[path]
+                first, last = here.region(here.central_unit)[axis]
             except ValueError:  # the model refuses so small an input
-                side += 1
-                continue
-            first, last = here.region(here.central_unit)[axis]
+                first, last = -1, side
             if first >= 0 and last < side:
                 break
-            # The central unit moves by a stride at most for each stride of pixels.
-            missing = max(-first, last - side + 1)
-            side += 1 if missing <= stride else max(int(missing - stride), 1)
+            # Where all regions are alike, the last pixel stays or moves on while the side grows,
+            # and the first one moves by a stride at most for each stride of pixels.
+            stride = field.stride[axis] or 0
+            side += max(1, last - side + 1, int(-first - stride)) if field.period[axis] == 1 else 1
         found.append(side)
     return tuple(found)
 

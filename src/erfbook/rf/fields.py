@@ -186,6 +186,7 @@ class Field:
         A global field has no middle of its own: the unit's place on its grid, scaled to the
         image, stands for it.
         """
+        self._check("unit", unit, self.grid)
         middles = []
         for a, (u, n, pixels) in enumerate(zip(unit, self.grid, self.input_size, strict=True)):
             first, last = self._ends(a, u)
@@ -226,7 +227,7 @@ def make_field(call: Call, state: State, graph: Graph) -> Field:
     if why:  # a vector of everything: its one unit sees what any of its elements sees
         state, grid = whole(state, grid, input_size, why), (1,) * len(input_size)
     everywhere = all(state.whole)
-    if everywhere and not is_plane and len(call.shape) == len(input_size) + 2:
+    if everywhere and prod(grid) == 1 and len(call.shape) == len(input_size) + 2:
         grid, is_plane = call.shape[2:], True  # positions are made anew: they all see everything
     return Field(
         path=call.path,

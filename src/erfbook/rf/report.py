@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -117,7 +118,14 @@ def analyze(
     >>> field.size, field.stride, field.padding, field.region((0, 0))
     ((3, 3), (2, 2), (1, 1), ((-1, 1), (-1, 1)))
     """
-    input_size = tuple(int(n) for n in input_size)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    try:
+        input_size = tuple(operator.index(n) for n in input_size)
+    except TypeError as error:
+        raise ValueError(
+            f"input_size must be (channels, *spatial), as (3, 224, 224), not {input_size!r}"
+        ) from error
     graph = trace(model, input_size, unknown, args, kwargs)
     states = propagate(graph, input_size[1:])
     fields = []

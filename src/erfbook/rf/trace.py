@@ -125,6 +125,11 @@ def _leave(path: str, recorder: Recorder):
         recorder.calls[path] += 1
         for name, tensor in _named_tensors(path, output):
             layout = recorder.layout_of(tensor)
+            if 0 in tensor.shape and (layout is not None or not path):
+                raise InputError(
+                    f"module {path!r} makes an empty tensor of shape {tuple(tensor.shape)} from "
+                    f"this input: the input is too small for it"
+                )
             if layout is not None:
                 op = recorder.op_of(tensor)
                 recorder.graph.calls.append(_call(recorder, name, call, op, layout))

@@ -89,7 +89,10 @@ def _adaptive_pool(op: Op) -> Layout:
         why = f"{op.name.removeprefix('aten.').lstrip('_')} over the plane"
         layout = keep_dims(contract(op.build, layout, whole, why), whole, len(layout.dims))
     moves = {d: (partial(_adapted, op.shape[d]), op.shape[d]) for d in dims if d not in whole}
-    return slide(op.build, layout, moves)
+    layout = slide(op.build, layout, moves)
+    # Its windows follow the size of the plane, so that a part of the plane has others.
+    windows = (Window(),) * op.build.n_axes
+    return op.build.each(layout, windows, layout.dims, grid=layout.grid, fixed=bool(moves))
 
 
 def _adapted(n_units: int, n_parent: int) -> Window:
