@@ -112,7 +112,7 @@ regions
 # Solved for the unit, {eq}`eq-tr-ends` also answers the inverse question. Pixel $x$ lies in the regions of all whole $u_L$ with
 #
 # $$
-# x + P_0 - r_0 + 1 \;\le\; S_0 u_L \;\le\; x + P_0 .
+# 0 \le x + P_0 - S_0 u_L \le r_0 - 1 .
 # $$ (eq-tr-inverse)
 
 # %%
@@ -240,8 +240,7 @@ published_names.tabulate(rows).rename_axis(None)[["published", "ours", "torchvis
 # where $d_s$ is the binary digit worth $s$, and $s$ runs over the strides at which a network has such a layer. For MobileNet v1 all five digits count, so that its padding is right where 32 divides $n$.
 
 # %%
-sides = range(193, 257, 9)
-rule, variants = same_padding.check_padding(sides), same_padding.vary_resnet()
+rule, variants = same_padding.check_padding(p.padding_sides), same_padding.vary_resnet()
 for name, result in published_names.name_padding(rule, variants).items():
     run.report(name, **result)
 run.report("padding_misses", rule.n_checked - rule.n_equal)

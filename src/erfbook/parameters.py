@@ -65,6 +65,11 @@ class TheoreticalRf(Parameters):
         "side of the image whose border cuts fields; the published table is for 224",
         unit="px", low=64, high=2048, smoke=224, laptop=224, paper=224,
     )  # fmt: skip
+    padding_sides: tuple[int, ...] = param(
+        "sides of the image at which effective paddings are compared with their rule",
+        unit="px", low=129, high=1024, smoke=(193, 214, 235, 256),
+        laptop=tuple(range(193, 257, 9)), paper=tuple(range(193, 257, 3)),
+    )  # fmt: skip
     complete: tuple[str, ...] = param(
         "networks for which the smallest image is searched that holds a whole field",
         choices=("AlexNet", "VGG-16", "GoogLeNet", "ResNet-50", "EfficientNet-Lite0"),
