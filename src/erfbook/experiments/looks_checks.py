@@ -27,7 +27,8 @@ from erfbook.experiments.looks_unit import (
 from erfbook.experiments.photographs import make_copy
 
 CHANGES = ("photograph", "channel", "weights")
-ASKED = (*RULES, "integrated", "occlusion")
+SLOW = ("integrated", "occlusion")
+ASKED = (*RULES, *SLOW)
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def measure_reactions(
         model, image, target, settings: as for ``ask_tools``.
         others: other photographs; as many channels and sets of weights are tried. The channels are
             the next most excited ones; the weights are the trained ones, each tensor shuffled, with
-            batch norm calibrated on the photographs. Occlusion, which is slow, is tried once each, and
-            with its patches moved by half a patch.
+            batch norm calibrated on the photographs. Integrated gradients and occlusion, which take
+            a hundred images each, are tried once; occlusion also with its patches moved by half.
     """
     n = len(others)
     photographs = torch.cat([image, others])
@@ -77,7 +78,7 @@ def measure_reactions(
     for tool in ASKED:
         before = _ask(tool, model, image, target, settings)
         for change, cases in changed.items():
-            tried = cases[:1] if tool == "occlusion" else cases  # it takes a hundred images each
+            tried = cases[:1] if tool in SLOW else cases
             after = [_ask(tool, *case, settings) for case in tried]
             found[tool, change] = tuple(
                 correlate(before, one, target, detail=True) for one in after

@@ -85,7 +85,7 @@ def tabulate_known(errors: dict[str, float]) -> pd.DataFrame:
         "captum_gradient": ("Captum NeuronGradient", "w"),
         "captum_deconvnet": ("Captum NeuronDeconvolution", "w"),
         "captum_guided": ("Captum NeuronGuidedBackprop", "w"),
-        "integrated": ("Captum NeuronIntegratedGradients", "w (x − b)"),
+        "integrated": ("Captum IntegratedGradients", "w (x − b)"),
         "expected": ("SHAP GradientExplainer", "w (x − b)"),
         "deep": ("SHAP DeepExplainer", "w (x − b)"),
         "partition": ("SHAP PartitionExplainer", "w (x − b)"),

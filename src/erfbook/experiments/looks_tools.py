@@ -77,16 +77,11 @@ def integrate_gradients(
     model: nn.Module, image: torch.Tensor, target: Target, n_steps: int
 ) -> Float[torch.Tensor, "1 c h w"]:
     """Return Captum's integrated gradients of the unit, from an image of mean colour."""
-    from captum.attr import NeuronIntegratedGradients
+    from captum.attr import IntegratedGradients
 
-    tool = NeuronIntegratedGradients(model, model.get_submodule(target.layer))
+    tool = IntegratedGradients(UnitValue(model, target))
     with expected_warnings():
-        return tool.attribute(
-            image,
-            (target.channel, *target.unit),
-            n_steps=n_steps,
-            internal_batch_size=BATCH,
-        ).detach()
+        return tool.attribute(image, target=0, n_steps=n_steps, internal_batch_size=BATCH).detach()
 
 
 def expect_gradients(
