@@ -114,7 +114,7 @@ def _measure(label: str, model: nn.Module, side_px: int, is_searched: bool) -> N
                 path=path,
                 depth=(i + 1) / len(paths),
                 size_px=max(field.size),
-                stride_px=float(field.stride[0]),
+                stride_px=float(field.stride[0] or 0),
                 share_cut=1.0 - field.units_inside,
                 share_inside=field.mean_share_inside,
             )

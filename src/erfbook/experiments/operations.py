@@ -100,7 +100,7 @@ def _show(
     is_confirmed = all(ends[unit] == regions[unit] for unit in inside)
     middle = len(ends) // 2
     if path is None:
-        sizes = (ends[middle][1] - ends[middle][0] + 1,)
+        sizes: tuple[int, ...] = (ends[middle][1] - ends[middle][0] + 1,)
         is_confirmed = bool(is_confirmed and field.is_global and reached.all())
     else:
         units = range(middle, middle + Fraction(theory.predict_effective_stride(path)).denominator)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 
 from erfbook import rf, theory
 from erfbook.theory import Window
+from erfbook.theory.recurrences import Number
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def compare_recurrences(n_stacks: int, seed: int) -> PathCheck:
         options, path = _draw_stack(rng)
         model = ones(*(nn.Conv1d(1, 1, **o, bias=False) for o in options))
         whole = theory.collapse(path)
-        n_pixels = int(whole.kernel + 2 * whole.stride + rng.integers(0, 9))
+        n_pixels = int(whole.kernel + 2 * whole.stride) + int(rng.integers(0, 9))
         field = rf.analyze(model, (1, n_pixels))[""]
         size = theory.predict_field_size(path)
         counts["size"] += {size, _recur_size(path)} != set(field.size)
@@ -107,7 +109,7 @@ def _compare_units(
     seen = [theory.predict_units_seeing(path, int(x)) for x in pixels]
     for unit, row in enumerate(reached):
         first, last = _recur_region(path, unit)
-        within = (first <= pixels) & (pixels <= last)
+        within = (float(first) <= pixels) & (pixels <= float(last))
         if first < 0 or last >= len(pixels):
             counts["border"] += is_dense
             counts["overstated"] += is_dense and bool((within & ~row).any())
@@ -137,7 +139,7 @@ def name_path_check(check: PathCheck) -> dict[str, dict]:
     return {f"path_{name}": {"value": count} for name, count in counts.items()}
 
 
-def _draw_stack(rng: np.random.Generator) -> tuple[list[dict[str, int]], list[Window]]:
+def _draw_stack(rng: np.random.Generator) -> tuple[list[dict[str, Any]], list[Window]]:
     """Draw one to six layers; every other stack, on average, has no holes in its regions."""
     is_dense = rng.random() < 0.5
     options = []
@@ -155,15 +157,15 @@ def _draw_stack(rng: np.random.Generator) -> tuple[list[dict[str, int]], list[Wi
     return options, path
 
 
-def _recur_size(path: Sequence[Window]) -> theory.Number:
-    size: theory.Number = 1
+def _recur_size(path: Sequence[Window]) -> Number:
+    size: Number = 1
     for window in reversed(path):
         size = theory.step_size(size, window)
     return size
 
 
-def _recur_region(path: Sequence[Window], unit: int) -> tuple[theory.Number, theory.Number]:
-    region: tuple[theory.Number, theory.Number] = (unit, unit)
+def _recur_region(path: Sequence[Window], unit: int) -> tuple[Number, Number]:
+    region: tuple[Number, Number] = (unit, unit)
     for window in reversed(path):
         region = theory.step_region(region, window)
     return region

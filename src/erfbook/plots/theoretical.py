@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,16 +54,16 @@ def plot_single_path(
     return ax
 
 
-def _regions(path: Sequence[Window], unit: int) -> list[tuple[int, int]]:
+def _regions(path: Sequence[Window], unit: int) -> list[tuple[Any, Any]]:
     """Return the region of an output unit on every level, from the input up."""
-    regions = [(unit, unit)]
+    regions: list[tuple[Any, Any]] = [(unit, unit)]
     for window in reversed(path):
         regions.append(theory.step_region(regions[-1], window))
     return regions[::-1]
 
 
 def _cell(ax: plt.Axes, x: float, y: float, *, is_padding: bool) -> None:
-    style = {"linestyle": (0, (2, 2)), "alpha": 0.6} if is_padding else {}
+    style: dict[str, Any] = {"linestyle": (0, (2, 2)), "alpha": 0.6} if is_padding else {}
     ax.add_patch(
         Rectangle((x - 0.4, y - 0.12), 0.8, 0.24, fill=False, edgecolor=INK, linewidth=0.8, **style)
     )
@@ -77,14 +78,14 @@ def _cone(ax: plt.Axes, path: Sequence[Window], n_pixels: int, unit: int, colour
         for u in range(first, last + 1):
             x = float(theory.predict_centre(lower, u))
             alpha = 0.8 if 0 <= u < grid else 0.3
-            style = {"color": colour, "alpha": alpha, "linewidth": 0}
+            style: dict[str, Any] = {"color": colour, "alpha": alpha, "linewidth": 0}
             ax.add_patch(Rectangle((x - 0.4, level - 0.12), 0.8, 0.24, **style))
         left.append((float(theory.predict_centre(lower, first)) - 0.4, level))
         right.append((float(theory.predict_centre(lower, last)) + 0.4, level))
     ax.add_patch(Polygon([*left, *right[::-1]], color=colour, alpha=0.15, linewidth=0))
 
 
-def plot_alignment(axes: Sequence[plt.Axes], examples: Mapping) -> Sequence[plt.Axes]:
+def plot_alignment(axes: np.ndarray, examples: Mapping) -> np.ndarray:
     """Draw every unit's region through each of two paths, a panel an example."""
     for ax, example in zip(axes, examples.values(), strict=True):
         units = range(len(example.regions))
@@ -92,7 +93,7 @@ def plot_alignment(axes: Sequence[plt.Axes], examples: Mapping) -> Sequence[plt.
             example.paths.items(), _SERIES, (-0.18, 0.18), strict=False
         ):
             regions = [theory.predict_region(path, unit) for unit in units]
-            widths = [last - first + 1 for first, last in regions]
+            widths = [float(last - first + 1) for first, last in regions]
             places = [unit + shift for unit in units]
             starts = [first - 0.5 for first, _ in regions]
             ax.barh(places, widths, 0.3, left=starts, color=colour, alpha=0.75, label=name)
@@ -112,7 +113,7 @@ def plot_alignment(axes: Sequence[plt.Axes], examples: Mapping) -> Sequence[plt.
     return axes
 
 
-def plot_border_cut(axes: Sequence[plt.Axes], borders: Mapping, prediction) -> Sequence[plt.Axes]:
+def plot_border_cut(axes: np.ndarray, borders: Mapping, prediction) -> np.ndarray:
     """Draw what the border cuts, by depth and by field size.
 
     Args:
@@ -123,7 +124,12 @@ def plot_border_cut(axes: Sequence[plt.Axes], borders: Mapping, prediction) -> S
     by_depth, inside, by_size = axes
     by_size.plot(*prediction, color=COLORS["predicted"], linewidth=1.2, label="evenly spread")
     for network, colour, marker in zip(borders.values(), _SERIES, _MARKERS, strict=False):
-        style = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1}
+        style: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "markersize": 3.5,
+            "linewidth": 1,
+        }
         depth = [layer.depth for layer in network.layers]
         cut = [layer.share_cut for layer in network.layers]
         by_depth.plot(depth, cut, label=network.label, **style)
@@ -145,7 +151,7 @@ def plot_border_cut(axes: Sequence[plt.Axes], borders: Mapping, prediction) -> S
     return axes
 
 
-def plot_accuracy(ax: plt.Axes, fit, *, sizes=(150, 4000)) -> plt.Axes:
+def plot_accuracy(ax: plt.Axes, fit, *, sizes: tuple[float, float] = (150, 4000)) -> plt.Axes:
     """Draw published accuracy against the field on a logarithmic axis, with the fitted line.
 
     Args:
@@ -155,7 +161,7 @@ def plot_accuracy(ax: plt.Axes, fit, *, sizes=(150, 4000)) -> plt.Axes:
     """
     at = np.geomspace(*sizes, 100)
     line, low, high = fit.predict(at)
-    style = {"color": COLORS["predicted"]}
+    style: dict[str, Any] = {"color": COLORS["predicted"]}
     ax.plot(at, line, linewidth=1.4, label="fitted line", **style)
     ax.fill_between(at, low, high, alpha=0.2, linewidth=0, label="95 % band", **style)
     families = {"resnet_v1": "ResNet v1", "inception": "Inception", "": "others"}
@@ -169,9 +175,13 @@ def plot_accuracy(ax: plt.Axes, fit, *, sizes=(150, 4000)) -> plt.Axes:
             words = network.name.removeprefix("resnet_v1_").removeprefix("inception_")
             words = words.replace("resnet_v2", "ResNet_v2").replace("_", " ")
             above = network.name in ("inception_v3", "inception_v4")
-            place = {"xytext": (-5, 6) if above else (6, -11), "ha": "right" if above else "left"}
-            at = network.size, network.top1
-            ax.annotate(words, at, textcoords="offset points", fontsize=9, **place)
+            place: dict[str, Any] = {
+                "xytext": (-5, 6) if above else (6, -11),
+                "ha": "right" if above else "left",
+            }
+            ax.annotate(
+                words, (network.size, network.top1), textcoords="offset points", fontsize=9, **place
+            )
     ax.set_xscale("log")
     ax.set_xticks([200, 500, 1000, 2000, 4000], ["200", "500", "1000", "2000", "4000"])
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -181,7 +191,7 @@ def plot_accuracy(ax: plt.Axes, fit, *, sizes=(150, 4000)) -> plt.Axes:
     return ax
 
 
-def plot_field_on_photograph(axes: Sequence[plt.Axes], shown) -> Sequence[plt.Axes]:
+def plot_field_on_photograph(axes: np.ndarray, shown) -> np.ndarray:
     """Draw the fields of several layers over a photograph: of central units, and of corner ones."""
     side = len(shown.pixels)
     for ax, title in zip(axes, ("central units", "corner units"), strict=True):
@@ -205,7 +215,7 @@ def plot_field_on_photograph(axes: Sequence[plt.Axes], shown) -> Sequence[plt.Ax
     return axes
 
 
-def plot_size_pairs(axes: Sequence[plt.Axes], pairs: Sequence) -> Sequence[plt.Axes]:
+def plot_size_pairs(axes: np.ndarray, pairs: Sequence) -> np.ndarray:
     """Draw effective against theoretical sizes, and their ratio; open where the image cuts."""
     left, right = axes
     sides = np.array([8.0, 1100.0])
@@ -218,7 +228,7 @@ def plot_size_pairs(axes: Sequence[plt.Axes], pairs: Sequence) -> Sequence[plt.A
         x = np.array([pair.theoretical_px for pair in own])
         y = np.array([pair.effective_px for pair in own])
         low, high = np.array([pair.spread_px for pair in own]).T
-        style = {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1}
+        style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1}
         for ax, scale in ((left, 1.0), (right, x)):
             errors = np.maximum(np.stack([y - low, high - y]), 0) / scale
             whole = np.array([pair.is_whole for pair in own])
@@ -241,7 +251,7 @@ def plot_size_pairs(axes: Sequence[plt.Axes], pairs: Sequence) -> Sequence[plt.A
     return axes
 
 
-def plot_unet_tiling(axes: Sequence[plt.Axes], check) -> Sequence[plt.Axes]:
+def plot_unet_tiling(axes: np.ndarray, check) -> np.ndarray:
     """Draw one tile with the input it needs, and the output pixels that tiling gets wrong."""
     side, tile = len(check.image), check.tile_px
     first, *others = axes
@@ -269,5 +279,5 @@ def plot_unet_tiling(axes: Sequence[plt.Axes], check) -> Sequence[plt.Axes]:
     return axes
 
 
-def _square(corner: int, side: int, **style) -> Rectangle:
+def _square(corner: int, side: int, **style: Any) -> Rectangle:
     return Rectangle((corner - 0.5, corner - 0.5), side, side, fill=False, **style)
