@@ -186,6 +186,7 @@ def plot_accuracy(ax: plt.Axes, fit, *, sizes: tuple[float, float] = (150, 4000)
     ax.set_xticks([200, 500, 1000, 2000, 4000], ["200", "500", "1000", "2000", "4000"])
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set(xlabel="theoretical field, px", ylabel="ImageNet top-1, %")
+    ax.margins(y=0.12)
     ax.set_xlim(sizes[0], 1.6 * sizes[1])
     ax.legend(loc="lower right")
     return ax
