@@ -159,15 +159,14 @@ backward = ("gradient", "deconvnet", "guided", "integrated", "expected")
 run.report("outside_backward", max(one[tool].outside for one in looks for tool in backward))
 reaches = experiments.measure_reaches(subject, p.bars_px)
 run.report("reach_excess", max(r.found - r.predicted for r in reaches))
-run.report("reach_lack", max(r.predicted - r.found for r in reaches))
-run.report("bar_px", max(p.bars_px));
+run.report("reach_lack", max(r.predicted - r.found for r in reaches));
 
 # %% mystnb={"figure": {"name": "fig-looks-reach", "caption": "How many positions of a bar, of one pixel each, change a unit, against the bar's width. The line is field plus bar less one, without any free parameter. At most {glue:text}`reach_lack:d` positions are missing: even the field's outer columns count."}, "image": {"alt": "Two rising lines, one for each field, with measured points on them."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.0, width=5.5)
 plots.plot_looks_reach(ax, reaches);
 
 # %% [markdown]
-# The count never exceeds {eq}`eq-wl-occlusion` (by at most {glue:text}`reach_excess:d`) and falls short of it by at most {glue:text}`reach_lack:d`. Beyond the reach of its patches the occlusion map is
+# The count never exceeds {eq}`eq-wl-occlusion` (its largest excess is {glue:text}`reach_excess:d`) and falls short of it by at most {glue:text}`reach_lack:d`. Beyond the reach of its patches the occlusion map is
 # {glue:text}`beyond_patch_67:.0e` and {glue:text}`beyond_patch_147:.0e`, and {glue:text}`inside_occlusion_67:.1%` and {glue:text}`inside_occlusion_147:.1%` of its mass lie inside the fields.
 # SHAP's cells leave {glue:text}`inside_partition_67:.1%` and {glue:text}`inside_partition_147:.1%` inside: a cell that straddles the border spreads its value evenly over both sides, and
 # cells that were never halved keep what was left to them. The smaller the field, the worse.
@@ -208,11 +207,12 @@ plots.plot_looks_agreement(axes, looks[1]);
 # {glue:text}`stays_guided_channel_67:.2f` and {glue:text}`stays_guided_channel_147:.2f` (guided), {glue:text}`stays_integrated_channel_67:.2f` and {glue:text}`stays_integrated_channel_147:.2f` (integrated). {cite:t}`nie2018` found that
 # guided backpropagation and deconvnets depend little on the unit; as to *where* it looks, the plain gradient is no different.
 #
-# **All depend on the weights.** {cite:t}`adebayo2018` warn of methods whose maps survive random weights. Here the trained weights are shuffled, tensor by tensor, with batch norm calibrated again. The means left are
+# **What a map keeps without the weights.** {cite:t}`adebayo2018` warn of methods whose maps survive random weights. Here the trained weights are shuffled, tensor by tensor, with batch norm calibrated again. The means left are
 # {glue:text}`stays_gradient_weights_67:.2f` and {glue:text}`stays_gradient_weights_147:.2f` (gradient), {glue:text}`stays_deconvnet_weights_67:.2f` and {glue:text}`stays_deconvnet_weights_147:.2f` (deconvnet),
-# {glue:text}`stays_guided_weights_67:.2f` and {glue:text}`stays_guided_weights_147:.2f` (guided), with much scatter between copies. Their warning is about the look of a picture in fine detail; it does not carry over to the places named at 8 px.
+# {glue:text}`stays_guided_weights_67:.2f` and {glue:text}`stays_guided_weights_147:.2f` (guided), with much scatter between copies.
+# Integrated gradients keep {glue:text}`stays_integrated_weights_67:.2f` and {glue:text}`stays_integrated_weights_147:.2f` with the one copy they are asked about: they multiply by the image, which did not change. Their warning is about the look of a picture in fine detail; for the places named at 8 px it does not hold here.
 #
-# **Occlusion cannot be judged so.** On the coarse grid used here, the same patches moved by half a patch leave only {glue:text}`stays_occlusion_grid_67:.2f` and {glue:text}`stays_occlusion_grid_147:.2f`. What it seems to
+# **Occlusion cannot be judged so.** It is asked here with patches side by side, to save time, and the same patches moved by half a patch leave only {glue:text}`stays_occlusion_grid_67:.2f` and {glue:text}`stays_occlusion_grid_147:.2f`. What it seems to
 # react to is within that noise.
 
 # %%

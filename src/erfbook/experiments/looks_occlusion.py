@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
-from erfbook.experiments.looks_tools import BATCH, evaluate_unit
+from erfbook.experiments.looks_tools import BATCH, evaluate_unit, expected_warnings
 from erfbook.experiments.looks_unit import Target, UnitValue
 
 
@@ -117,7 +117,8 @@ def occlude_with_captum(
     model: nn.Module, image: torch.Tensor, target: Target, patch_px: int, stride_px: int
 ) -> Float[np.ndarray, "height width"]:
     """Return Captum's occlusion map of the unit, one number a pixel."""
-    from captum.attr import Occlusion as CaptumOcclusion
+    with expected_warnings():
+        from captum.attr import Occlusion as CaptumOcclusion
 
     def value(images: torch.Tensor) -> torch.Tensor:
         return evaluate_unit(UnitValue(model, target), images)

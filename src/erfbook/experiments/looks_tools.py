@@ -22,6 +22,7 @@ from erfbook.experiments.looks_unit import Target, UnitValue
 BATCH = 8  # images computed at once: the fastest on a CPU for these networks
 # What the two libraries warn about in every use, and why it does not matter here.
 _EXPECTED = {
+    "IProgress not found": Warning,  # tqdm would like a widget for the bars that are switched off
     "Setting backward hooks on ReLU": UserWarning,  # Captum says that it does what it was asked
     "Input Tensor .* did not already require gradients": UserWarning,  # Captum sets it
     "The set_.* function will be deprecated": PendingDeprecationWarning,  # SHAP's colour maps
@@ -77,10 +78,10 @@ def integrate_gradients(
     model: nn.Module, image: torch.Tensor, target: Target, n_steps: int
 ) -> Float[torch.Tensor, "1 c h w"]:
     """Return Captum's integrated gradients of the unit, from an image of mean colour."""
-    from captum.attr import IntegratedGradients
-
-    tool = IntegratedGradients(UnitValue(model, target))
     with expected_warnings():
+        from captum.attr import IntegratedGradients
+
+        tool = IntegratedGradients(UnitValue(model, target))
         return tool.attribute(image, target=0, n_steps=n_steps, internal_batch_size=BATCH).detach()
 
 
@@ -171,15 +172,15 @@ def go_back_with_captum(
     model: nn.Module, image: torch.Tensor, target: Target
 ) -> dict[str, Float[torch.Tensor, "1 c h w"]]:
     """Return what Captum's three backward methods give for the unit, by the names used here."""
-    from captum.attr import NeuronDeconvolution, NeuronGradient, NeuronGuidedBackprop
-
-    made = {
-        "gradient": NeuronGradient,
-        "deconvnet": NeuronDeconvolution,
-        "guided": NeuronGuidedBackprop,
-    }
     layer, neuron = model.get_submodule(target.layer), (target.channel, *target.unit)
     with expected_warnings():
+        from captum.attr import NeuronDeconvolution, NeuronGradient, NeuronGuidedBackprop
+
+        made = {
+            "gradient": NeuronGradient,
+            "deconvnet": NeuronDeconvolution,
+            "guided": NeuronGuidedBackprop,
+        }
         return {
             rule: tool(model, layer).attribute(image, neuron).detach()
             for rule, tool in made.items()
@@ -190,9 +191,9 @@ def locate_class(
     model: nn.Module, image: torch.Tensor, layer: str, index: int, *, resize: bool = True
 ) -> Float[np.ndarray, "height width"]:
     """Return Captum's Grad-CAM of a class at a layer, resized to the image or as it is."""
-    from captum.attr import LayerAttribution, LayerGradCam
-
     with expected_warnings():
+        from captum.attr import LayerAttribution, LayerGradCam
+
         found = LayerGradCam(model, model.get_submodule(layer)).attribute(
             image, target=index, relu_attributions=True
         )
