@@ -76,22 +76,28 @@ def shown(values: tuple[float, ...]) -> str:
 
 
 def speed(found: dict[str, Callable]) -> None:
-    """Time known networks, beside each peer that has an answer for them."""
+    """Time known networks up to their last plane, beside each peer, and what each one says."""
     for name, aim in NETWORKS:
         model, size = load_model(name, "none"), (3, 224, 224)
-        report.header(f"{name} at 224 px" + (f": aim {aim} s" if aim else ""))
+        body = getattr(model, "features", None) or nn.Sequential(*list(model.children())[:-2])
+        ours = shown(peers.ours(body, size)["size"])
+        report.header(f"{name} at 224 px, up to its last plane, whose field is {ours} px")
         for tool, ask in found.items():
-            if not answers_at_all(ask, model, size):
-                print(f"{tool:44s} no answer: it refuses this network")
+            try:
+                says = shown(peers.quietly(ask, body, size)["size"])
+            except Exception as error:  # whatever a tool raises, it has no answer
+                print(f"{tool:44s} refuses: {type(error).__name__}")
                 continue
             report.compare(
-                f"{name}, against {tool}",
-                partial(rf.analyze, model, size),
-                partial(peers.quietly, ask, model, size),
+                f"{name}, {tool}: says {says}",
+                partial(rf.analyze, body, size),
+                partial(peers.quietly, ask, body, size),
                 repeats=1 if tool == "rfa-toolbox" else 3,
             )
         seconds = min(timed(partial(rf.analyze, model, size), 3))
-        print(f"{'ours alone, best of 3':44s} {seconds:8.3f}s")
+        told = f" (aim {aim:g} s)" if aim else ""
+        print(f"{'ours alone, the whole network, best of 3':44s} {seconds:8.3f}s{told}")
+        report.record(f"{name}, ours alone", {"seconds": seconds})
     names = torchvision.models.list_models(torchvision.models)
     start = time.perf_counter()
     refused = [name for name in names if not analysed(name)]
@@ -130,17 +136,21 @@ def growth(found: dict[str, Callable]) -> None:
     print(f"\nSeconds for a stack of n conv layers, 3 x 3\n{'':16s}", *(f"{n:>8d}" for n in DEPTHS))
     for tool, ask in tools.items():
         seconds: list[float] = []
+        ended = ""
         for depth in DEPTHS:
             if seconds and seconds[-1] > PEER_LIMIT_S:
+                ended = "not asked"
                 break
             model = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(depth)))
             if not answers_at_all(ask, model, (1, 32, 32)):  # also the warm-up
+                ended = "refuses"
                 break
             n = 3 if tool == "ours" else 1
             seconds.append(min(timed(partial(peers.quietly, ask, model, (1, 32, 32)), n)))
-        cells = " ".join(f"{s:8.3f}" for s in seconds) + " refuses" * (len(seconds) < len(DEPTHS))
-        slope = exponent(DEPTHS[: len(seconds)], seconds) if len(seconds) > 1 else np.nan
-        print(f"{tool:16s} {cells}   cost ~ n^{slope:.2f}", flush=True)
+        cells = [f"{s:8.3f}" for s in seconds] + [f"{ended:>9s}"] * bool(ended)
+        slope = exponent(DEPTHS[: len(seconds)], seconds) if len(seconds) > 1 else None
+        told = "" if slope is None else f"  cost ~ n^{slope:.2f}"
+        print(f"{tool:16s}", *cells, told, flush=True)
         report.record(f"growth, {tool}", {"seconds": seconds, "exponent": slope})
 
 

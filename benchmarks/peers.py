@@ -65,7 +65,8 @@ def torchscan(model: nn.Module, input_size: tuple[int, ...]) -> Answer:
 def receptivefield(model: nn.Module, input_size: tuple[int, ...]) -> Answer:
     """Ask receptivefield, which probes gradients of a module that keeps its feature maps.
 
-    As it advises, average pooling stands in for max pooling and nothing for ReLU.
+    As it advises, average pooling stands in for max pooling, nothing for ReLU, and weights are
+    equal and positive. Its sizes are read by their names, w and h.
     """
     from receptivefield.pytorch import PytorchReceptiveField
 
@@ -126,8 +127,14 @@ def _smoothed(model: nn.Module) -> nn.Module:
             if isinstance(part, nn.MaxPool2d):
                 sizes = (part.kernel_size, part.stride, part.padding, part.ceil_mode)
                 setattr(parent, name, nn.AvgPool2d(*sizes))
-            elif isinstance(part, nn.ReLU):
+            elif isinstance(part, nn.ReLU | nn.ReLU6):
                 setattr(parent, name, nn.Identity())
+    for parameter in model.parameters():
+        n_read = parameter[0].numel()  # so that gradients keep their size through many layers
+        nn.init.constant_(parameter, 1 / n_read if parameter.ndim > 1 else 0)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.ones_(part.weight)
     return model
 
 
