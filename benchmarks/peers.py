@@ -131,7 +131,7 @@ def _smoothed(model: nn.Module) -> nn.Module:
                 setattr(parent, name, nn.Identity())
     for parameter in model.parameters():
         n_read = parameter[0].numel()  # so that gradients keep their size through many layers
-        nn.init.constant_(parameter, 1 / n_read if parameter.ndim > 1 else 0)
+        nn.init.constant_(parameter, 1 / n_read if parameter.ndim > 1 else 0.1)
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             nn.init.ones_(part.weight)
