@@ -305,7 +305,7 @@ def test_rank_correlation_in_detail_knows_no_envelope():
     # 49 blocks in 10 orbits: the standard error of a correlation of nothing is 1/sqrt(39)
     assert abs(looks_ranks.correlate(a, b, target, detail=True)) < 3 / 39**0.5
     for detail in (False, True):
-        assert looks_ranks.correlate(a, a**3, target, detail=detail) == pytest.approx(1)
+        assert looks_ranks.correlate(a, 2 * a, target, detail=detail) == pytest.approx(1)
     assert np.isnan(looks_ranks.correlate(a, np.zeros_like(a), target))
 
 

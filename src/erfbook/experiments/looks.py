@@ -69,7 +69,10 @@ class Look:
     def hull(self) -> tuple[int, int]:
         """Height and width of the smallest box that holds every pixel that is not zero."""
         where = np.argwhere(self.map > 0)
-        return tuple(int(n) for n in np.ptp(where, axis=0) + 1) if len(where) else (0, 0)
+        if not len(where):
+            return (0, 0)
+        height, width = np.ptp(where, axis=0) + 1
+        return int(height), int(width)
 
     @property
     def mass_px(self) -> float:
@@ -109,7 +112,8 @@ class Look:
         return float(np.sqrt(share * self.map.size))
 
     def _as_map(self) -> erf.Map:
-        return erf.Map(values=self.map, centre=self.target.field.centre(self.target.unit))
+        row, column = self.target.field.centre(self.target.unit)
+        return erf.Map(values=self.map, centre=(row, column))
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,8 @@ def compare_with_captum(
     plainer = use_relu(model)
     on_relu = tools.go_back_with_captum(plainer, image, target)
     patch = (32, 32)
-    starts = occlusion.slide(tuple(image.shape[2:]), patch, 32)
+    height, width = image.shape[2:]
+    starts = occlusion.slide((height, width), patch, 32)
     covered = occlusion.occlude(model, image, target, patch=patch, starts=starts).map
     return {
         "gradient": _gap(theirs["gradient"], plain),

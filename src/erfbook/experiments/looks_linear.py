@@ -43,7 +43,7 @@ def find_footprint(
     model: nn.Sequential, target: Target
 ) -> Float[np.ndarray, "channels height width"]:
     """Return the unit's weights on the image, from the two kernels and nothing else."""
-    first, second = (model[i].weight.numpy() for i in (0, 2))
+    first, second = (model.get_submodule(i).get_parameter("weight").numpy() for i in "02")
     padded = np.zeros((CHANNELS, SIDE + 2 * PADDING + 2, SIDE + 2 * PADDING + 2))
     middle = SIDE // STRIDE  # units of the first layer along an axis
     for i in range(3):
@@ -69,7 +69,8 @@ def check_known_unit(seed: int = 0) -> dict[str, float]:
         torch.rand((1, CHANNELS, SIDE, SIDE), generator=generator) + shift for shift in (1.0, 0.0)
     )
     report = rf.analyze(model, tuple(image.shape[1:]))
-    target = Target(LAYER, report[LAYER].central_unit, 1, report[LAYER])
+    row, column = report[LAYER].central_unit
+    target = Target(LAYER, (row, column), 1, report[LAYER])
     weights = find_footprint(model, target)
     value, difference = weights * image[0].numpy(), weights * (image - base)[0].numpy()
     starts = occlusion.slide((SIDE, SIDE), (PATCH, PATCH), 2)

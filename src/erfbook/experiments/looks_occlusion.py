@@ -66,7 +66,8 @@ def occlude(
             covered[:, rows, columns] = hidden[0, :, rows, columns]
         effects.append(whole - evaluate_unit(unit, batch))
     found = torch.cat(effects).double().numpy()
-    return Occlusion(starts, patch, found, spread(found, starts, patch, tuple(image.shape[2:])))
+    height, width = image.shape[2:]
+    return Occlusion(starts, patch, found, spread(found, starts, patch, (height, width)))
 
 
 def slide(size: tuple[int, int], patch: tuple[int, int], stride: int) -> Int[np.ndarray, "n 2"]:

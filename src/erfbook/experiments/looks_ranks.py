@@ -41,13 +41,25 @@ def correlate(
 
 
 def _block_means(values: np.ndarray, target: Target) -> np.ndarray:
-    """Return means over blocks in the middle of the field's box; a rest at its border is left."""
-    (rows, top), (columns, left) = (
-        ((last - first + 1) // BLOCK_PX, first + (last - first + 1) % BLOCK_PX // 2)
-        for first, last in target.box
-    )
-    shown = values[top : top + rows * BLOCK_PX, left : left + columns * BLOCK_PX]
-    return shown.reshape(rows, BLOCK_PX, columns, BLOCK_PX).mean(axis=(1, 3))
+    """Return means over blocks, placed symmetrically in the field's box."""
+    rows, columns = (_block_weights(last - first + 1) for first, last in target.box)
+    box = values[tuple(slice(first, last + 1) for first, last in target.box)]
+    return rows @ box @ columns.T
+
+
+def _block_weights(side: int) -> np.ndarray:
+    """Return (blocks, pixels) weights of block means along an axis.
+
+    Where blocks cannot lie symmetrically in whole pixels, the mean of the two nearest placements
+    is taken: half a pixel off the centre, a steep envelope would not be symmetric.
+    """
+    n, rest = divmod(side, BLOCK_PX)
+    weights = np.zeros((n, side))
+    for start in (rest // 2, rest - rest // 2):
+        for block in range(n):
+            first = start + block * BLOCK_PX
+            weights[block, first : first + BLOCK_PX] += 0.5 / BLOCK_PX
+    return weights
 
 
 def _orbits(shape: tuple[int, int]) -> np.ndarray:

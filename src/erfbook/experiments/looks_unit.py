@@ -52,7 +52,8 @@ class Target:
     @property
     def box(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """First and last row, first and last column of the field inside the image."""
-        return self.field.region(self.unit, clip=True)
+        rows, columns = self.field.region(self.unit, clip=True)
+        return rows, columns
 
 
 class UnitValue(nn.Module):

@@ -87,7 +87,7 @@ def plot_looks_sizes(ax: plt.Axes, looks: Sequence) -> plt.Axes:
     ax.set_ylim(len(tools) - 0.4, -0.6)
     ax.set_xlim(left=0)
     ax.set_xlabel("effective size over the exact field")
-    ax.get_figure().legend(loc="outside lower center", ncols=2)
+    ax.figure.legend(loc="outside lower center", ncols=2)
     return ax
 
 
@@ -104,7 +104,7 @@ def plot_looks_reach(ax: plt.Axes, reaches: Sequence) -> plt.Axes:
     ax.set_xlabel("width of the bar, px")
     ax.set_ylabel("positions with an effect, px")
     ax.set_ylim(bottom=0)
-    ax.get_figure().legend(loc="outside lower center", ncols=3)
+    ax.figure.legend(loc="outside lower center", ncols=3)
     return ax
 
 
@@ -149,7 +149,7 @@ def plot_looks_reactions(axes: np.ndarray, reactions: Sequence) -> np.ndarray:
         ax.set_title(f"field {one.target.field.size[0]} px")
         ax.xaxis.set_major_locator(FixedLocator([-0.5, 0, 0.5, 1]))
     handles, labels = axes[0].get_legend_handles_labels()
-    axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=4)
+    axes[0].figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return axes
 
 
