@@ -210,7 +210,7 @@ plots.plot_looks_agreement(axes, looks[1]);
 # **What a map keeps without the weights.** {cite:t}`adebayo2018` warn of methods whose maps survive random weights. Here the trained weights are shuffled, tensor by tensor, with batch norm calibrated again. The means left are
 # {glue:text}`stays_gradient_weights_67:.2f` and {glue:text}`stays_gradient_weights_147:.2f` (gradient), {glue:text}`stays_deconvnet_weights_67:.2f` and {glue:text}`stays_deconvnet_weights_147:.2f` (deconvnet),
 # {glue:text}`stays_guided_weights_67:.2f` and {glue:text}`stays_guided_weights_147:.2f` (guided), with much scatter between copies.
-# Integrated gradients keep {glue:text}`stays_integrated_weights_67:.2f` and {glue:text}`stays_integrated_weights_147:.2f` with the one copy they are asked about: they multiply by the image, which did not change. Their warning is about the look of a picture in fine detail; for the places named at 8 px it does not hold here.
+# Integrated gradients keep {glue:text}`stays_integrated_weights_67:.2f` and {glue:text}`stays_integrated_weights_147:.2f` with the one copy they are asked about: they multiply by the image, which did not change. Their warning is about how a picture looks in fine detail; of the places that guided backpropagation names, in blocks of 8 px, little is left here.
 #
 # **Occlusion cannot be judged so.** It is asked here with patches side by side, to save time, and the same patches moved by half a patch leave only {glue:text}`stays_occlusion_grid_67:.2f` and {glue:text}`stays_occlusion_grid_147:.2f`. What it seems to
 # react to is within that noise.
