@@ -9,7 +9,7 @@ import numpy as np
 
 from erfbook.rf.builder import Builder, Columns, tight
 from erfbook.rf.layout import Dims, Factor, Layout, Unknown, canonical, channels
-from erfbook.rf.positions import absorb, contract, keep_dims, to_axis, unroll
+from erfbook.rf.positions import contract, keep_dims, to_axis, unroll
 from erfbook.rf.windows import IDENTITY, AnyWindow, Window, nearest
 
 
@@ -72,9 +72,11 @@ def _own_axis(build: Builder, layout: Layout, dim: int) -> Layout:
     factors = layout.dims[dim]
     if layout.axis_of(dim) is not None or not factors:
         return layout
-    if len(factors) == 2 and factors[1].axis is None:
-        if {d for d, _ in layout.places[factors[0].axis or 0]} == {dim}:
-            return absorb(build, layout, dim)
+    first = factors[0]
+    if first.axis is not None and len(factors) - len([f for f in factors if f.axis is None]) == 1:
+        # The slowest digit of an axis stands for it: what is elsewhere is moved to channels.
+        if first.weight * first.size == layout.grid[first.axis]:
+            return to_axis(build, layout, dim)
     return unroll(build, layout, dim)
 
 

@@ -134,7 +134,8 @@ def free_axis(layout: Layout, dim: int, taken: Sequence[int]) -> int | None:
     if layout.dims[dim]:
         return None
     free = [a for a in range(layout.n_axes) if a not in layout.places and a not in taken]
-    return free[0] if free else None
+    usual = dim - (len(layout.dims) - layout.n_axes)  # where a plane has it
+    return usual if usual in free else free[0] if free else None
 
 
 def on(axis: int, window: AnyWindow, n_axes: int) -> tuple[AnyWindow, ...]:
