@@ -214,8 +214,6 @@ def _tokens():
         Do("matmul", lambda x, m: (m.weight @ x.flatten(2)).unflatten(2, (7, 9)), nn.Linear(2, 3)),
         "nan",
     )
-    gram = Do("gram", lambda x: x @ x.mT)
-    yield "rows against rows", SQUARE, gram, "nan"
 
 
 def _joins():

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from erfbook import rf
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(*(st.integers(a, b) for a, b in ((1, 5), (1, 3), (0, 4), (1, 3)))),
@@ -101,19 +101,19 @@ def test_paths_that_disagree_are_named():
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2).train()), "training mode"),
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.InstanceNorm2d(2)), "training mode"),
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)), "group norm"),
-        (nn.AdaptiveAvgPool2d(3), "adaptive"),
         (nn.AdaptiveAvgPool2d(1), "mean over the plane"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), "flattening"),
-        (nn.Linear(8, 8), "matrix product|flattening"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), "matrix product"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Upsample((8, 8))), "mean over the plane"),
         (nn.LayerNorm((8, 8)), "layer norm"),
-        (nn.Softmax(dim=3), "softmax"),
+        (nn.Softmax2d(), None),
+        (nn.Sequential(nn.Softmax(dim=3), nn.Softmax(dim=2)), "softmax"),
     ],
 )
 def test_operations_over_the_plane_are_global_and_say_why(model, why):
     field = rf.analyze(model, (1, 8, 8))[""]
-    assert field.is_global and field.size == (8, 8)
-    assert any(word in field.why for word in why.split("|"))
+    assert field.is_global == bool(why)
+    if why:
+        assert field.size == (8, 8) and why in field.why and field.stride == (None, None)
 
 
 def test_batch_norm_is_local_in_evaluation_mode_and_stays_untouched():

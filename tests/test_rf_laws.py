@@ -10,16 +10,14 @@ of it is stated for the graphs for which it is true:
   and rolls fetch pixels from elsewhere.
 """
 
-import os
-
 import numpy as np
 import pytest
 import rf_blocks as blocks
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from rf_graphs import PLAIN, SIDES, Builder, graphs
 from rf_operations import OPERATIONS, available
-from rf_oracles import prepare
+from rf_oracles import FULL_RUN, N_GRAPHS, prepare
 from torch import nn
 
 from erfbook import rf
@@ -28,13 +26,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 
 # What stays a plane of positions: f's output is g's image, so it must not be flattened.
 LOCAL = sorted(set(OPERATIONS) - {"flat_linear", "products", "transposes", "attention"})
-N_EXAMPLES = max(60, int(os.environ.get("ERFBOOK_GRAPHS", "0")) // 5)
+N_EXAMPLES = max(40, N_GRAPHS // 5 if N_GRAPHS >= FULL_RUN else 0)
 networks = settings(
     max_examples=N_EXAMPLES,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink],
 )
 dims = st.sampled_from([1, 2, 3])
 

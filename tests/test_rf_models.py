@@ -7,21 +7,20 @@ module is compared, which is where an error would be named.
 The usual run takes one small model of each family; with ERFBOOK_GRAPHS=2000, all models.
 """
 
-import os
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 import torchvision
-from rf_oracles import spread
+from rf_oracles import FULL_RUN, N_GRAPHS, spread
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import segmentation
 
 from erfbook import rf
 
-FULL = int(os.environ.get("ERFBOOK_GRAPHS", "0")) >= 2000
+FULL = N_GRAPHS >= FULL_RUN
 CLASSIFIERS = torchvision.models.list_models(module=torchvision.models)
 SEGMENTERS = torchvision.models.list_models(module=segmentation)
 FAMILIES = (
