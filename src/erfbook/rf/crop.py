@@ -145,11 +145,11 @@ def tiling(report: Report, path: str) -> Tiling:
 def smallest_input(
     model: nn.Module, input_size: tuple[int, ...], path: str, **options
 ) -> tuple[int, ...]:
-    """Return the smallest side, per axis, at which the central unit sees its whole field.
+    """Return the smallest sides at which the central unit sees its whole field, axis by axis.
 
     Args:
         model: the model.
-        input_size: (channels, *spatial); while one axis is varied the others keep these sizes.
+        input_size: (channels, *spatial), a size that the model takes.
         path: path of the layer.
         options: as in :func:`analyze`.
 
@@ -161,24 +161,30 @@ def smallest_input(
         raise ValueError(f"no input holds the whole field of {path!r}: {field.why}")
     if None in field.stride:
         raise ValueError(f"the field of {path!r} depends on the unit: {field.why}")
-    found = []
-    for axis in range(len(field.size)):
-        side = 1 if field.period[axis] != 1 else field.size[axis]
-        while True:
-            sides = (*input_size[: 1 + axis], side, *input_size[2 + axis :])
-            try:
-                here = analyze(model, sides, **options)[path]
-                first, last = here.region(here.central_unit)[axis]
-            except ValueError:  # the model refuses so small an input
-                first, last = -1, side
-            if first >= 0 and last < side:
-                break
+    alike = [period == 1 for period in field.period]
+    sides = [size if same else 1 for size, same in zip(field.size, alike, strict=True)]
+    limits = [
+        4 * size + 4 * int(stride or 0) + 64 for size, stride in zip(field.size, field.stride)
+    ]
+    open_axes = set(range(len(sides)))
+    while open_axes:
+        if any(sides[a] > limits[a] for a in open_axes):
+            raise ValueError(f"no input up to {limits} px holds the whole field of {path!r}")
+        try:
+            here = analyze(model, (input_size[0], *sides), **options)[path]
+            box = here.region(here.central_unit)
+        except ValueError:  # the model refuses so small an input
+            box = None
+        for a in sorted(open_axes):
+            first, last = (-1, sides[a]) if box is None else box[a]
+            if first >= 0 and last < sides[a]:
+                open_axes.remove(a)
+                continue
             # Where all regions are alike, the last pixel stays or moves on while the side grows,
             # and the first one moves by a stride at most for each stride of pixels.
-            stride = field.stride[axis] or 0
-            side += max(1, last - side + 1, int(-first - stride)) if field.period[axis] == 1 else 1
-        found.append(side)
-    return tuple(found)
+            jump = max(last - sides[a] + 1, int(-first - (field.stride[a] or 0)))
+            sides[a] += max(1, jump) if alike[a] and box is not None else 1
+    return tuple(sides)
 
 
 def _regular(report: Report, targets: tuple[int, ...]) -> tuple[dict[int, _Steps] | None, str]:

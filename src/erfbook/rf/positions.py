@@ -129,6 +129,24 @@ def to_axis(build: Builder, layout: Layout, dim: int) -> Layout:
     return unroll(build, layout, dim)
 
 
+def reshape(build: Builder, layout: Layout, shape: tuple[int, ...]) -> Layout:
+    """Return the layout of the same elements in another shape, whatever the shape cuts.
+
+    Raises:
+        Unknown: it cuts an axis unevenly, and there are too many positions to take apart.
+    """
+    mixed = [d for d, dim in enumerate(layout.dims) if layout.has_axis(d) and len(dim) > 1]
+    every = [d for d in range(len(layout.dims)) if layout.has_axis(d)]
+    for apart in ([], mixed, every):
+        for d in apart:
+            layout = unroll(build, layout, d)
+        try:
+            return layout.view(shape)
+        except Unknown as reason:
+            refused = reason
+    raise refused
+
+
 def free_axis(layout: Layout, dim: int, taken: Sequence[int]) -> int | None:
     """Return an axis that a dimension of size 1 can stand for: one that is nowhere else."""
     if layout.dims[dim]:

@@ -66,11 +66,8 @@ class Recorder(TorchDispatchMode):
         self.graph = Graph()
         self.build = Builder(self.graph, n_axes)
         self.stack: list[str] = []
-        self.failed = ""  # the module that was running when something went wrong
-        self.last: tuple[str, tuple[int, ...]] = (
-            "input",
-            (),
-        )  # operation and shape of the last tensor made
+        self.given: list[tuple[int, ...]] = []  # shapes that the modules on the stack were given
+        self.failed: tuple[str, tuple[int, ...]] | None = None  # the innermost module that raised
         self.elements = 0
         self.calls: Counter[str] = Counter()
         self._kept: dict[int, _Kept] = {}
@@ -142,7 +139,6 @@ class Recorder(TorchDispatchMode):
             self._fold(func, args, kwargs, outputs)
         for t in outputs:
             self.elements += prod(t.shape) if written is None else 0
-        self.last = (name, tuple(outputs[0].shape))
         return result
 
     def record_pad(self, tensor: torch.Tensor, pad: list[int]) -> torch.Tensor:

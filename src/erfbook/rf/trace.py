@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from erfbook.rf.builder import Builder
 from erfbook.rf.graph import Call, Graph
 from erfbook.rf.layout import Layout, Unknown
-from erfbook.rf.positions import restore, to_axis
+from erfbook.rf.positions import restore, to_axis, unroll
 from erfbook.rf.recorder import Circular, Recorder, TraceError
 
 
@@ -69,7 +69,7 @@ def trace(
             # Ties are left alone: a module reached by several paths would be swapped once for
             # each of them and could not be put back. What is not swapped turns meta on the fly.
             functional_call(model, meta, (image, *rest), named, tie_weights=False)
-    except (TraceError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # a model's forward may raise anything
         raise _explained(error, recorder, input_size) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -110,17 +110,19 @@ def _watch(model: nn.Module, recorder: Recorder) -> list:
 def _enter(path: str, recorder: Recorder):
     def hook(module, inputs):
         recorder.stack.append(path)
+        tensors = [t for t in tree_flatten(inputs)[0] if isinstance(t, torch.Tensor)]
+        recorder.given.append(tuple(tensors[0].shape) if tensors else ())
 
     return hook
 
 
 def _leave(path: str, recorder: Recorder):
     def hook(module, inputs, output):
-        if output is None:  # the module raised
-            recorder.failed = recorder.failed or path
-            recorder.stack.pop()
-            return
+        given = recorder.given.pop()
         recorder.stack.pop()
+        if output is None:  # the module raised
+            recorder.failed = recorder.failed or (path, given)
+            return
         call = recorder.calls[path]
         recorder.calls[path] += 1
         for name, tensor in _named_tensors(path, output):
@@ -161,6 +163,8 @@ def _as_plane(build: Builder, layout: Layout) -> Layout:
     if layout.has_axis(0) or any({f.axis for f in layout.dims[d]} - {None, d - 2} for d in dims):
         return layout  # channels come last, or windows have been cut
     try:
+        if layout.has_axis(1) and layout.axis_of(1) is None:
+            layout = unroll(build, layout, 1)  # places within a pixel, kept as channels
         for d in dims:
             layout = to_axis(build, layout, d)
         lost = {a: 2 + a for a in range(layout.n_axes) if a not in layout.places}
@@ -192,11 +196,12 @@ def _to_meta_if_tensor(value: Any) -> Any:
 def _explained(error: Exception, recorder: Recorder, input_size) -> TraceError:
     if isinstance(error, TraceError):
         return error
-    where = f"module {recorder.failed!r}" if recorder.failed else "the model"
+    path, given = recorder.failed or ("", ())
+    where = f"module {path!r}" if path else "the model"
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if isinstance(error, NotImplementedError) or "meta tensor" in text.lower():
         return TraceError(f"{where} looks at values, so its operations depend on the data: {text}")
     return InputError(
-        f"{where} refused an input of size {tuple(input_size)}: {text} "
-        f"(the last tensor had shape {recorder.last[1]})"
+        f"{where} refused an input of size {tuple(input_size)}, "
+        f"of which it got a tensor of shape {given}: {text}"
     )

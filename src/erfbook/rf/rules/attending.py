@@ -8,7 +8,7 @@ from erfbook.rf.layout import Layout
 from erfbook.rf.positions import contract, keep_dims
 from erfbook.rf.rules.registry import Op, Tensor, register
 
-WHY = "a matrix product over positions"
+WHY = "attention, a matrix product over positions"
 
 
 _OPERANDS = {  # left, right, and what is added

@@ -5,7 +5,7 @@ from __future__ import annotations
 from erfbook.rf.cutting import take
 from erfbook.rf.joining import join, pool
 from erfbook.rf.layout import Layout, Unknown
-from erfbook.rf.positions import contract, keep_dims
+from erfbook.rf.positions import contract, keep_dims, reshape
 from erfbook.rf.rules.registry import Op, dim_of, dims_of, register
 
 
@@ -62,7 +62,7 @@ def _batch_norm(op: Op) -> Layout:
 def _group_norm(op: Op) -> Layout:
     layout = op.only("input")
     groups, shape = op.args["group"], layout.shape
-    layout = layout.view((shape[0], groups, shape[1] // groups, *shape[2:]))
+    layout = reshape(op.build, layout, (shape[0], groups, shape[1] // groups, *shape[2:]))
     dims = set(range(2, len(shape) + 1))
     return pool(op.build, layout, dims, "group norm: its mean is over the plane").view(shape)
 

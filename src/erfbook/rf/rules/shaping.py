@@ -9,6 +9,7 @@ import numpy as np
 from erfbook.rf.cutting import move, pick, sized, take
 from erfbook.rf.joining import concatenate
 from erfbook.rf.layout import Layout, Unknown
+from erfbook.rf.positions import reshape
 from erfbook.rf.rules.registry import Op, Tensor, dim_of, register
 from erfbook.rf.windows import Window
 
@@ -16,12 +17,12 @@ from erfbook.rf.windows import Window
 @register("aten.view", "aten._unsafe_view", "aten.reshape", "aten.unsqueeze", "aten.squeeze")
 @register("aten.unflatten", "aten.flatten", "aten.squeeze_copy", "aten.unsqueeze_copy")
 def _view(op: Op) -> Layout:
-    return op.only("self").view(op.shape)
+    return reshape(op.build, op.only("self"), op.shape)
 
 
 @register("aten.view_as", "aten.view_copy", "aten.reshape_copy")
 def _view_like(op: Op) -> Layout:
-    return op.args["self"].layout.view(op.shape)
+    return reshape(op.build, op.args["self"].layout, op.shape)
 
 
 @register("aten.permute", "aten.permute_copy")
@@ -213,9 +214,9 @@ def _pixel_shuffle(op: Op) -> Layout:
     layout, r = op.only("self"), op.args["upscale_factor"]
     *lead, c, h, w = layout.shape
     k = len(lead)
-    layout = layout.view((*lead, c // r**2, r, r, h, w))
+    layout = reshape(op.build, layout, (*lead, c // r**2, r, r, h, w))
     order = [*range(k), k, k + 3, k + 1, k + 4, k + 2]
-    return layout.permute(order).view(op.shape)
+    return reshape(op.build, layout.permute(order), op.shape)
 
 
 @register("aten.pixel_unshuffle")
@@ -223,18 +224,18 @@ def _pixel_unshuffle(op: Op) -> Layout:
     layout, r = op.only("self"), op.args["downscale_factor"]
     *lead, c, h, w = layout.shape
     k = len(lead)
-    layout = layout.view((*lead, c, h // r, r, w // r, r))
+    layout = reshape(op.build, layout, (*lead, c, h // r, r, w // r, r))
     order = [*range(k), k, k + 2, k + 4, k + 1, k + 3]
-    return layout.permute(order).view(op.shape)
+    return reshape(op.build, layout.permute(order), op.shape)
 
 
 @register("aten.channel_shuffle", "aten.native_channel_shuffle")
 def _channel_shuffle(op: Op) -> Layout:
     layout, groups = op.only("self"), op.args["groups"]
     n, c, *sides = layout.shape
-    split = layout.view((n, groups, c // groups, *sides))
+    split = reshape(op.build, layout, (n, groups, c // groups, *sides))
     order = [0, 2, 1, *range(3, len(sides) + 3)]
-    return split.permute(order).view(op.shape)
+    return reshape(op.build, split.permute(order), op.shape)
 
 
 @register("aten.diagonal", "aten.as_strided")
