@@ -58,6 +58,11 @@ def _nearest(n_parent: int, n_units: int, factor: float | None, shift: float = 0
     return Table(tuple((int(i),) for i in real), ratio)
 
 
+def _nearest_2d(n_parent: int, n_units: int, factor: float | None) -> AnyWindow:
+    """PyTorch forgets the factor in two dimensions where the sizes are equal or doubled."""
+    return _nearest(n_parent, n_units, None if n_units in (n_parent, 2 * n_parent) else factor)
+
+
 def _linear(n_parent: int, n_units: int, factor: float | None, corners: bool = False) -> Window:
     if corners:
         slope = Fraction(n_parent - 1, n_units - 1) if n_units > 1 else Fraction(0)
@@ -74,9 +79,14 @@ def _cubic(n_parent: int, n_units: int, factor: float | None, corners: bool = Fa
     return cubic(ratio, ratio / 2 - Fraction(1, 2), n_units, n_parent)
 
 
-@register("aten.upsample_nearest1d", "aten.upsample_nearest2d", "aten.upsample_nearest3d")
+@register("aten.upsample_nearest1d", "aten.upsample_nearest3d")
 def _upsample_nearest(op: Op) -> Layout:
     return _resampled(op, _nearest)
+
+
+@register("aten.upsample_nearest2d")
+def _upsample_nearest_2d(op: Op) -> Layout:
+    return _resampled(op, _nearest_2d)
 
 
 @register("aten._upsample_nearest_exact1d", "aten._upsample_nearest_exact2d")
