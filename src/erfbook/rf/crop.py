@@ -164,7 +164,7 @@ def smallest_input(
     alike = [period == 1 for period in field.period]
     sides = [size if same else 1 for size, same in zip(field.size, alike, strict=True)]
     limits = [
-        4 * size + 4 * int(stride or 0) + 64 for size, stride in zip(field.size, field.stride)
+        4 * size + 4 * int(stride or 0) + 64 for size, stride in zip(field.size, field.stride, strict=False)
     ]
     open_axes = set(range(len(sides)))
     while open_axes:
