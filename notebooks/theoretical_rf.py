@@ -31,8 +31,18 @@ import numpy as np
 
 from erfbook import plots, theory
 from erfbook.book import page
-from erfbook.experiments import accuracy, alignment, borders, effective, operations, theoretical, tiling
-from erfbook.experiments import published, published_names, same_padding
+from erfbook.experiments import (
+    accuracy,
+    alignment,
+    borders,
+    effective,
+    operations,
+    published,
+    published_names,
+    same_padding,
+    theoretical,
+    tiling,
+)
 from erfbook.theory import Window
 
 run = page.begin("theoretical_rf", globals())

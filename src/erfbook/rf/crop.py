@@ -163,9 +163,8 @@ def smallest_input(
         raise ValueError(f"the field of {path!r} depends on the unit: {field.why}")
     alike = [period == 1 for period in field.period]
     sides = [size if same else 1 for size, same in zip(field.size, alike, strict=True)]
-    limits = [
-        4 * size + 4 * int(stride or 0) + 64 for size, stride in zip(field.size, field.stride, strict=False)
-    ]
+    steps = [int(stride or 0) for stride in field.stride]
+    limits = [4 * (size + step) + 64 for size, step in zip(field.size, steps, strict=True)]
     open_axes = set(range(len(sides)))
     while open_axes:
         if any(sides[a] > limits[a] for a in open_axes):
