@@ -20,8 +20,13 @@ book: setup
 test: setup
 	$(BIN)/pytest
 
-bench: setup
+bench: setup _build/peers/ready
 	$(BIN)/python -m benchmarks
+
+# The other tools stay out of the environment: some of them want older versions of what is in it.
+_build/peers/ready: benchmarks/peers.txt
+	$(UV) pip install --quiet --python .venv --no-deps --target _build/peers -r benchmarks/peers.txt
+	touch $@
 
 serve: book
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html

@@ -201,6 +201,14 @@ def restore(build: Builder, layout: Layout, dims: dict[int, int]) -> Layout:
     grid = list(layout.grid)
     for axis, n in zip(dims, sizes, strict=True):
         grid[axis] = n
+    if len(layout.distinct) == 1:  # every place has what any place has
+        windows = tuple(Window(stride=0) if a in dims else IDENTITY for a in range(build.n_axes))
+        node = build.node([(layout.distinct[0], windows)], tuple(grid), fixed=True)
+        sizes = tuple(n for a, n in enumerate(layout.nodes.shape) if a not in places)
+        new = [dim if d not in dims.values() else () for d, dim in enumerate(layout.dims)]
+        for axis, d in dims.items():
+            new[d] = (Factor(grid[axis], axis),)
+        return layout.with_dims(tuple(new), np.broadcast_to(np.int64(node), sizes))
     if prod(sizes) * len(layout.distinct) > MOST_POSITIONS:
         raise Unknown("it would put too many positions together")
     kept = [a for a in range(layout.nodes.ndim) if a not in places]

@@ -169,7 +169,7 @@ def _as_plane(build: Builder, layout: Layout) -> Layout:
             layout = to_axis(build, layout, d)
         lost = {a: 2 + a for a in range(layout.n_axes) if a not in layout.places}
         lost = {a: d for a, d in lost.items() if layout.shape[d] > 1}
-        if lost and (layout.places or len(layout.distinct) > 1):
+        if lost:
             layout = restore(build, layout, lost)
     except Unknown:  # it stays in digits
         pass

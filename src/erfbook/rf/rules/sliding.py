@@ -175,7 +175,7 @@ def _pick(layout: Layout, dim: int, i: int) -> Layout:
     """Return one channel of a dimension of channels, without the dimension."""
     nodes = layout.nodes
     for axis in layout.channel_axes(dim):
-        nodes = nodes.take(i, axis)
+        nodes = np.asarray(nodes.take(i, axis))
     return Layout((*layout.dims[:dim], *layout.dims[dim + 1 :]), nodes, layout.n_axes)
 
 
