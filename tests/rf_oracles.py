@@ -153,7 +153,7 @@ def spread(sides: tuple[int, ...], most: int) -> list[tuple[int, ...]]:
     total = int(np.prod(sides))
     if total <= most:
         return list(np.ndindex(*sides))
-    rest = range(total // (2 * most), total, max(1, total // most))
+    rest = np.random.default_rng(total).choice(total, most, replace=False)
     inner = [tuple(int(i) for i in np.unravel_index(flat, sides)) for flat in rest]
     return list(dict.fromkeys([*corners, tuple(n // 2 for n in sides), *inner]))
 
