@@ -91,7 +91,11 @@ experiments.tabulate_known(errors)
 # differ only at rectifiers, where $x$ is the rectifier's input:
 #
 # $$
-# s \mapsto s\,[x > 0] \ \text{(gradient)}, \qquad s \mapsto s\,[s > 0] \ \text{(deconvnet)}, \qquad s \mapsto s\,[x > 0][s > 0] \ \text{(guided)} .
+# \begin{aligned}
+# \text{gradient:}\quad & s \mapsto s\,[x > 0], \\
+# \text{deconvnet:}\quad & s \mapsto s\,[s > 0], \\
+# \text{guided:}\quad & s \mapsto s\,[x > 0][s > 0] .
+# \end{aligned}
 # $$ (eq-wl-rules)
 #
 # This network rectifies with ReLU6; the gradient and guided rules are closed above 6 too, the deconvnet's knows no input and is not. The original deconvnet also

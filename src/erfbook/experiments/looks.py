@@ -227,7 +227,7 @@ def tabulate_looks(looks: Looks) -> pd.DataFrame:
         }
         for one in looks.answers.values()
     ]
-    return pd.DataFrame(rows).set_index("tool")
+    return pd.DataFrame(rows).set_index("tool").rename_axis(None)
 
 
 def name_looks(looks: Looks) -> dict[str, dict]:

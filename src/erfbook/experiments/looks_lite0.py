@@ -98,4 +98,4 @@ def tabulate_known(errors: dict[str, float]) -> pd.DataFrame:
         for key, (tool, right) in labels.items()
         if key in errors
     ]
-    return pd.DataFrame(rows).set_index("tool")
+    return pd.DataFrame(rows).set_index("tool").rename_axis(None)
