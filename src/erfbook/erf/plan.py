@@ -127,4 +127,3 @@ def _choose(model: nn.Module, report: rf.Report, layer: str | None) -> rf.Field:
     raise ValueError(
         f"the layer {layer!r} has no plane: its output is not (N, channels, rows, columns)"
     )
-
