@@ -79,7 +79,7 @@ run.report("n_known", len(errors))
 experiments.tabulate_known(errors)
 
 # %% [markdown]
-# All {glue:text}`n_known:d` implementations are right to {glue:text}`known_error:.0e`, which is what single precision leaves. So wherever tools disagree below,
+# All {glue:text}`n_known:d` implementations are right to {glue:text}`known_error:.1g`, which is what single precision leaves. So wherever tools disagree below,
 # it is because they ask different things of a network that is not linear.
 #
 # (sec-wl-tools)=
@@ -145,7 +145,7 @@ experiments.tabulate_looks(looks[1])
 # ## What is outside the field
 #
 # **Methods that go back are exactly zero outside the field.** A pixel outside has no path to the unit, so no rule at the rectifiers can
-# give it a signal, and no average over other images either. The largest value outside is {glue:text}`outside_backward:.0e` of the peak over five such methods and both
+# give it a signal, and no average over other images either. The largest value outside is {glue:text}`outside_backward:.1g` of the peak over five such methods and both
 # units. Their smallest boxes are the exact fields ({glue:text}`box_gradient_67:d` and {glue:text}`box_gradient_147:d` px for the gradient): a tool of this kind, asked about one
 # unit of a network in which no kernel's edge is zero, does measure the theoretical size, if one looks at the faintest pixels.
 #
@@ -171,7 +171,7 @@ plots.plot_looks_reach(ax, reaches);
 
 # %% [markdown]
 # The count never exceeds {eq}`eq-wl-occlusion` (its largest excess is {glue:text}`reach_excess:d`) and falls short of it by at most {glue:text}`reach_lack:d`. Beyond the reach of its patches the occlusion map is
-# {glue:text}`beyond_patch_67:.0e` and {glue:text}`beyond_patch_147:.0e`, and {glue:text}`inside_occlusion_67:.1%` and {glue:text}`inside_occlusion_147:.1%` of its mass lie inside the fields.
+# {glue:text}`beyond_patch_67:.1g` and {glue:text}`beyond_patch_147:.1g`, and {glue:text}`inside_occlusion_67:.1%` and {glue:text}`inside_occlusion_147:.1%` of its mass lie inside the fields.
 # SHAP's cells leave {glue:text}`inside_partition_67:.1%` and {glue:text}`inside_partition_147:.1%` inside: a cell that straddles the border spreads its value evenly over both sides, and
 # cells that were never halved keep what was left to them. The smaller the field, the worse.
 #
@@ -236,9 +236,9 @@ plots.plot_looks_reactions(axes, reactions);
 # ## Where the libraries do not apply, and do not always say so
 #
 # **Captum's deconvnet and guided backpropagation are the plain gradient on this network.** They change modules of class `ReLU`; ReLU6 is not one, and nothing is said. On the network as it is,
-# they differ from the gradient by {glue:text}`captum_deconvnet_relu6:.0e` and {glue:text}`captum_guided_relu6:.0e`. On a copy in which each ReLU6 is a ReLU they agree with ours to
-# {glue:text}`captum_deconvnet_relu:.0e` and {glue:text}`captum_guided_relu:.0e`. Captum's gradient and occlusion agree with ours on the network itself, to
-# {glue:text}`captum_gradient:.0e` and {glue:text}`captum_occlusion:.0e`.
+# they differ from the gradient by {glue:text}`captum_deconvnet_relu6:.1g` and {glue:text}`captum_guided_relu6:.1g`. On a copy in which each ReLU6 is a ReLU they agree with ours to
+# {glue:text}`captum_deconvnet_relu:.1g` and {glue:text}`captum_guided_relu:.1g`. Captum's gradient and occlusion agree with ours on the network itself, to
+# {glue:text}`captum_gradient:.1g` and {glue:text}`captum_occlusion:.1g`.
 #
 # **SHAP's DeepExplainer does not apply.** It knows neither ReLU6 nor the network's padding layers, and a block uses one rectifier twice. Its values, which should add up to the change of the unit, miss it by
 # {glue:text}`sum_deep:.0%`; its own check refuses them. Integrated gradients with {glue:text}`n_steps:d` steps miss {eq}`eq-wl-integrated` by {glue:text}`sum_integrated:.1%`.
