@@ -64,6 +64,8 @@ def _nearest_2d(n_parent: int, n_units: int, factor: float | None) -> AnyWindow:
 
 
 def _linear(n_parent: int, n_units: int, factor: float | None, corners: bool = False) -> Window:
+    if n_parent == n_units:  # PyTorch copies then, whatever the factor
+        return Window()
     if corners:
         slope = Fraction(n_parent - 1, n_units - 1) if n_units > 1 else Fraction(0)
         return linear(slope, Fraction(0))

@@ -129,7 +129,18 @@ def _replication_pad(op: Op) -> Layout:
 
 @register("aten._pad_circular")
 def _circular_pad(op: Op) -> Layout:
-    return _padded(op, op.args["pad"], "wrap")
+    """Negative amounts are cut off first; what is left is wrapped."""
+    layout, pairs = op.only("self"), op.args["pad"]
+    for i in range(len(pairs) // 2):
+        dim = len(layout.dims) - 1 - i
+        before, after = pairs[2 * i : 2 * i + 2]
+        left = range(max(-before, 0), layout.shape[dim] - max(-after, 0))
+        if not left:
+            raise Unknown("it cuts everything off before it wraps")
+        layout = take(op.build, layout, dim, left)
+        window = Window(offset=-max(before, 0), edge="wrap")
+        layout = move(op.build, layout, dim, partial(_same, window), op.shape[dim])
+    return layout
 
 
 def _padded(op: Op, pairs: list[int], edge: str) -> Layout:
