@@ -245,3 +245,8 @@ def test_figure_without_alternative_text_is_a_warning(project, tmp_path):
     (tmp_path / "index.md").write_text("# Index\n\n```{toctree}\npage\n```\n")
     _, complaints = build(tmp_path)
     assert "has no alternative text" in complaints
+
+
+def test_two_panels_with_one_picture_keep_their_ids_apart():
+    svg = '<svg width="10pt"><image id="a" href="data:x"/><image id="a" href="data:x"/></svg>'
+    assert inline_figures.inline_svg(svg, label="x", prefix="f1-").count('id="f1-a"') == 1

@@ -85,9 +85,21 @@ def inline_svg(svg: str, *, label: str, prefix: str) -> str:
         ' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     inner = re.sub(re.escape(INK), "currentColor", svg[opening.end() :], flags=re.IGNORECASE)
-    inner = re.sub(r'\bid="', f'id="{prefix}', inner)
+    inner = re.sub(r'\bid="', f'id="{prefix}', _without_twins(inner))
     inner = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", inner)
     return f'<div class="figure-scroll">{root}{inner}</div>'
+
+
+def _without_twins(svg: str) -> str:
+    """Keep each id once: two panels with the same picture give it the same id."""
+    seen: set[str] = set()
+
+    def keep(match: re.Match) -> str:
+        known = match[1] in seen
+        seen.add(match[1])
+        return "" if known else match[0]
+
+    return re.sub(r'\s+id="([^"]*)"', keep, svg)
 
 
 def _pixels(length: str | None) -> float:

@@ -55,14 +55,17 @@ def concatenate(
     """
     known = [_own_axis(build, x, dim) for x, _ in parts if x is not None]
     axes = {x.axis_of(dim) for x in known if x.dims[dim]}
-    if len(axes) != 1 or None in axes:
+    axis = next(iter(axes)) if len(axes) == 1 else None
+    if axis is None:
         known = [unroll(build, x, dim) for x in known]
-        axes = set()
+    else:
+        for i, x in enumerate(known):
+            for d in sorted({d for d, _ in x.places.get(axis, []) if d != dim}):
+                known[i] = unroll(build, known[i], d, axis)
     known, dims = agree(build, known, shape, skip=dim)
     each = iter(known)
     filled = [(None if x is None else next(each), n) for x, n in parts]
-    if axes:
-        axis = next(a for a in axes if a is not None)
+    if axis is not None:
         return _along_axis(build, filled, dim, dims, axis)
     return _along_channels(build, filled, dim, dims)
 
@@ -163,18 +166,16 @@ def _agree_on(build: Builder, layouts: list[Layout], d: int) -> list[Layout]:
 
 
 def _in_one_place(build: Builder, layouts: list[Layout]) -> list[Layout]:
-    """Take positions apart that lie in other dimensions than the first tensor's."""
-    homes: dict[int, set[int]] = {}
-    for i, layout in enumerate(layouts):
-        for axis, digits in layout.places.items():
-            there = {d for d, _ in digits}
-            home = homes.setdefault(axis, there)
-            if there <= home:
-                continue
-            if home <= there:
-                homes[axis] = there
-                continue
-            for d in sorted(there):
+    """Take positions apart that lie in other dimensions than a plane's, or the first tensor's."""
+    rank = len(layouts[0].dims)
+    for axis in range(build.n_axes):
+        homes = [{d for d, _ in x.places[axis]} for x in layouts if axis in x.places]
+        usual = {axis + rank - build.n_axes}
+        home = usual if usual in homes else next(iter(homes), usual)
+        home = next((there for there in homes if home < there), home)
+        for i, layout in enumerate(layouts):
+            there = {d for d, _ in layout.places.get(axis, [])}
+            for d in sorted(there) if not there <= home else ():
                 layouts[i] = unroll(build, layouts[i], d, axis)
     return layouts
 

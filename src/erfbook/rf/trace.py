@@ -199,6 +199,8 @@ def _explained(error: Exception, recorder: Recorder, input_size) -> TraceError:
     path, given = recorder.failed or ("", ())
     where = f"module {path!r}" if path else "the model"
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if not isinstance(error, RuntimeError | ValueError | AssertionError):
+        text = f"{type(error).__name__}: {text}"
     if isinstance(error, NotImplementedError) or "meta tensor" in text.lower():
         return TraceError(f"{where} looks at values, so its operations depend on the data: {text}")
     return InputError(
