@@ -34,9 +34,9 @@ from erfbook import rf
 
 ORACLES = ("nan", "impulse", "generic")
 FULL_RUN = 2000  # random networks
-N_GRAPHS = int(os.environ.get("ERFBOOK_GRAPHS", "270"))
+N_GRAPHS = int(os.environ.get("ERFBOOK_GRAPHS", "225"))
 # All units and pixels in the full run; otherwise corners, middle and some between.
-MOST_UNITS, MOST_PIXELS = (10**6, 40) if N_GRAPHS >= FULL_RUN else (40, 12)
+MOST_UNITS, MOST_PIXELS = (10**6, 40) if N_GRAPHS >= FULL_RUN else (16, 6)
 
 
 class Unclear(Exception):

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 
 # What stays a plane of positions: f's output is g's image, so it must not be flattened.
 LOCAL = sorted(set(OPERATIONS) - {"flat_linear", "products", "transposes", "attention"})
-N_EXAMPLES = max(40, N_GRAPHS // 5 if N_GRAPHS >= FULL_RUN else 0)
+N_EXAMPLES = max(25, N_GRAPHS // 5 if N_GRAPHS >= FULL_RUN else 0)
 networks = settings(
     max_examples=N_EXAMPLES,
     deadline=None,
