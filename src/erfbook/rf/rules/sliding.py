@@ -8,9 +8,9 @@ import numpy as np
 
 from erfbook.rf.builder import Builder
 from erfbook.rf.cutting import Along, move, sized, slide
-from erfbook.rf.joining import join
-from erfbook.rf.layout import Factor, Layout, Unknown
-from erfbook.rf.positions import contract, keep_dims, unroll
+from erfbook.rf.joining import concatenate, join
+from erfbook.rf.layout import Layout, Unknown
+from erfbook.rf.positions import contract, keep_dims, reshape, unroll
 from erfbook.rf.rules.registry import Op, Tensor, per_axis, register
 from erfbook.rf.windows import Window, adaptive, transposed
 
@@ -108,16 +108,14 @@ def _unfold(op: Op) -> Layout:
     each = [
         move(op.build, layout, dim, _always(Window(step, t)), op.shape[dim]) for t in range(size)
     ]
-    return stacked(each, len(op.shape) - 1)
+    return stacked(op.build, each, len(op.shape) - 1)
 
 
-def stacked(layouts: list[Layout], dim: int) -> Layout:
-    """Return tensors of one kind as the channels of a new dimension."""
-    first = layouts[0]
-    place = sum(f.axis is None for d in first.dims[:dim] for f in d)
-    nodes = np.stack([np.broadcast_to(x.nodes, first.nodes.shape) for x in layouts], axis=place)
-    dims = (*first.dims[:dim], (Factor(len(layouts)),), *first.dims[dim:])
-    return first.with_dims(dims, nodes)
+def stacked(build: Builder, layouts: list[Layout], dim: int) -> Layout:
+    """Return tensors of one shape as the channels of a new dimension."""
+    shape = layouts[0].shape
+    parts = [(Layout((*x.dims[:dim], (), *x.dims[dim:]), x.nodes, x.n_axes), 1) for x in layouts]
+    return concatenate(build, parts, dim, (*shape[:dim], len(layouts), *shape[dim:]))
 
 
 @register("aten.im2col")
@@ -138,7 +136,7 @@ def _im2col(op: Op) -> Layout:
             ]
             moves = {first + a: (_always(w), n[a]) for a, w in enumerate(windows)}
             taps.append(slide(op.build, layout, moves))
-    return stacked(taps, first).view(op.shape)
+    return reshape(op.build, stacked(op.build, taps, first), op.shape)
 
 
 def _n_windows(n: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
