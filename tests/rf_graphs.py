@@ -40,7 +40,7 @@ class Builder:
         for _ in range(self.pick.int(least, most)):
             branch = depth < 2 and self.pick.int(0, 3 + depth) == 0
             layer, name = self.join(shape, depth) if branch else self.single(shape)
-            after = _shape_after(layer, shape)
+            after = shape_after(layer, shape)
             if after is None or not self._fits(after):
                 continue  # too large, too small, or not for a plane of this size: leave it out
             layers.append(layer)
@@ -114,7 +114,7 @@ def graphs(draw, how: str, n: int, names=None, crops: bool = True):
     return prepare(model, how), shape, builder.used
 
 
-def _shape_after(layer: nn.Module, shape) -> tuple[int, ...] | None:
+def shape_after(layer: nn.Module, shape) -> tuple[int, ...] | None:
     """Return the shape a layer makes of a plane, or None where it refuses it."""
     try:
         with torch.no_grad():
