@@ -209,7 +209,7 @@ def restore(build: Builder, layout: Layout, dims: dict[int, int]) -> Layout:
         for axis, d in dims.items():
             new[d] = (Factor(grid[axis], axis),)
         return layout.with_dims(tuple(new), np.broadcast_to(np.int64(node), sizes))
-    if prod(sizes) * len(layout.distinct) > MOST_POSITIONS:
+    if prod(sizes) > MOST_POSITIONS:
         raise Unknown("it would put too many positions together")
     kept = [a for a in range(layout.nodes.ndim) if a not in places]
     nodes = layout.nodes.transpose([*kept, *places])
