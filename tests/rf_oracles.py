@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ MOST_UNITS, MOST_PIXELS = (10**6, 40) if N_GRAPHS >= FULL_RUN else (16, 6)
 
 
 class Unclear(Exception):
-    """A network that decides nothing: a response that rounding could have made, or a known limit."""
+    """A network that decides nothing: a response near rounding, or a limit of the analysis."""
 
 
 LIMIT = "positions became channels"  # a field that is given up as global above so many positions
@@ -84,7 +85,7 @@ def reached(model: nn.Module, shape: tuple[int, ...], how: str) -> np.ndarray:
         image, value = torch.zeros(channels, *sides, dtype=torch.float64), 1.0
     x = image.expand(n_pixels, *image.shape).clone()
     x.flatten(2)[each, :, each] = value
-    with torch.no_grad():
+    with torch.no_grad(), _one_thread():
         rest = model(image[None].clone())
         after = torch.cat([model(one) for one in x.split(1 if _couples_a_batch(model) else 512)])
     assert rest.isfinite().all(), "a model that overflows has no oracle"
@@ -162,6 +163,17 @@ def spread(sides: tuple[int, ...], most: int) -> list[tuple[int, ...]]:
     rest = np.random.default_rng(total).choice(total, most, replace=False)
     inner = [tuple(int(i) for i in np.unravel_index(flat, sides)) for flat in rest]
     return list(dict.fromkeys([*corners, tuple(n // 2 for n in sides), *inner]))
+
+
+@contextmanager
+def _one_thread():
+    """Planes this small are slower on several threads, much slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _clear(response: torch.Tensor) -> torch.Tensor:
