@@ -20,17 +20,21 @@ MAY_IMPORT = {
     "models": {"errors"},
     "datasets": {"errors"},
     "erf": {"theory", "rf", "models", "datasets", *LOW},
+    "training": {"errors", "datasets"},
     "profiles": {"errors"},
+    "records": {"errors"},
     "parameters": {"profiles"},
-    "experiments": {"theory", "rf", "erf", "models", "datasets", *LOW},
+    "experiments": {"theory", "rf", "erf", "models", "datasets", "training", "records", *LOW},
+    "sweep": {"experiments", "records", "training", *LOW},
     "claims": {"theory", *LOW},
     "plots": {"theory"},
-    "book": {"claims", "parameters", *LOW},
-    "cli": {"parameters", "claims", "book", "erf", "rf", *LOW},
+    "book": {"claims", "parameters", "records", *LOW},
+    "cli": {"parameters", "claims", "book", "erf", "rf", "datasets", "records", "sweep", *LOW},
     "__main__": {"cli"},
     "__init__": set(),
 }
-CORE = ["theory", "rf", "erf", "models", "datasets", "experiments", "profiles", "parameters"]
+CORE = ["theory", "rf", "erf", "models", "datasets", "training", "records", "experiments", "sweep"]
+CORE += ["profiles", "parameters", "cli"]
 
 
 def part_of(path: Path) -> str:
@@ -68,7 +72,10 @@ def test_the_check_of_imports_sees_a_forbidden_one(tmp_path):
 
 def test_the_compute_core_imports_on_a_machine_without_the_book():
     """Dask, papermill, Jupyter, pydantic and scikit-image are absent on a bare machine."""
-    absent = "dask distributed papermill jupyter_book nbformat jupytext IPython pydantic skimage"
+    absent = (
+        "dask distributed dask_jobqueue papermill jupyter_book nbformat jupytext IPython pydantic "
+        "skimage pyarrow captum shap"
+    )
     program = f"import sys\nsys.modules.update(dict.fromkeys({absent.split()!r}))\n" + "".join(
         f"import erfbook.{name}\n" for name in CORE
     )

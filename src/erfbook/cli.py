@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import importlib
 import os
 import sys
 import typing
@@ -16,6 +17,14 @@ from erfbook import parameters, profiles
 from erfbook.errors import RunError, UserError
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM}
+
+_MODULES = {
+    "rf": ("erfbook.rf.command", "compute the theoretical receptive field of every layer"),
+    "erf": ("erfbook.erf.command", "measure the effective receptive field of a model"),
+    "data": ("erfbook.datasets.command", "list, fetch and verify data sets"),
+    "sweep": ("erfbook.sweep.command", "make the missing runs of an experiment"),
+    "records": ("erfbook.records.command", "list, show, verify, merge and export records"),
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,8 +67,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_run(commands)
     _add_build(commands)
     _add_claims(commands)
-    _add_erf(commands, loaded="erf" in words[:1])
-    _add_rf(commands, loaded="rf" in words[:1])
+    for name, (place, help) in _MODULES.items():
+        _add_module(commands, words, name, place, help)
     return parser
 
 
@@ -204,21 +213,13 @@ def _claims(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_erf(commands: Any, *, loaded: bool) -> None:
-    parser = commands.add_parser("erf", help="measure the effective receptive field of a model")
-    if loaded:  # importing PyTorch takes seconds, which the other commands should not
-        import erfbook.erf.command as command
+def _add_module(commands: Any, words: Sequence[str], name: str, place: str, help: str) -> None:
+    """Add a command that a module of its own describes, and import that only if it is asked for.
 
-        command.add_arguments(parser)
-        parser.set_defaults(handler=command.run)
-
-
-def _add_rf(commands: Any, *, loaded: bool) -> None:
-    parser = commands.add_parser(
-        "rf", help="compute the theoretical receptive field of every layer"
-    )
-    if loaded:
-        import erfbook.rf.command as command
-
+    Importing PyTorch takes seconds, which the other commands should not.
+    """
+    parser = commands.add_parser(name, help=help)
+    if name in words[:1]:
+        command = importlib.import_module(place)
         command.add_arguments(parser)
         parser.set_defaults(handler=command.run)

@@ -21,6 +21,7 @@ from IPython.display import display, publish_display_data
 from erfbook import claims, parameters, profiles
 from erfbook.book import paths
 from erfbook.book.tables import number, verdict_table
+from erfbook.records import Store
 
 # The prefix under which MyST-NB finds glued outputs; `{glue:text}` reads the text, we the JSON.
 _MIME = "application/papermill.record/"
@@ -44,6 +45,16 @@ class Page:
     changed: tuple[str, ...] = ()
     results: dict[str, claims.Result] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def store(self) -> Store:
+        """Records of runs made on this machine; a notebook's own runs are looked for and put here."""
+        return Store(paths.find_project().own_records)
+
+    @property
+    def published(self) -> Store:
+        """Records that came with the book."""
+        return Store(paths.find_project().records)
 
     def report(
         self,

@@ -35,7 +35,13 @@ class Project:
 
     @property
     def records(self) -> Path:
+        """The published records."""
         return self.root / "data" / "records"
+
+    @property
+    def own_records(self) -> Path:
+        """The records of runs made on this machine."""
+        return self.build / "records"
 
     @property
     def pages(self) -> Path:

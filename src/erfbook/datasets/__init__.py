@@ -1,4 +1,8 @@
-"""Images: the only place that reads them."""
+"""The only reader of images: photographs, embedded sets, and real sets on this machine."""
+
+from __future__ import annotations
+
+from functools import lru_cache
 
 from erfbook.datasets.images import (
     Photograph,
@@ -9,13 +13,44 @@ from erfbook.datasets.images import (
     load_photographs,
     normalise,
 )
+from erfbook.datasets.sets import ImageSet, Split
+from erfbook.errors import UserError
 
 __all__ = [
+    "ImageSet",
     "Photograph",
+    "Split",
     "crop_photographs",
     "find_images",
+    "fingerprint",
+    "is_present",
+    "load",
     "load_folder",
     "load_image",
     "load_photographs",
     "normalise",
 ]
+
+
+def is_present(name: str) -> bool:
+    """Return whether ``load(name)`` would find its data on this machine."""
+    return name in ("patches32", "patches64")
+
+
+def fingerprint(name: str) -> str:
+    """Return the set's fingerprint without loading it."""
+    return load(name).fingerprint
+
+
+@lru_cache(maxsize=4)
+def load(name: str) -> ImageSet:
+    """Return a data set by its name.
+
+    Raises:
+        UserError: there is no set of that name, or its data are not on this machine.
+    """
+    from erfbook.datasets.patches import load_patches
+
+    if name in ("patches32", "patches64"):
+        return load_patches(int(name.removeprefix("patches")))
+    raise UserError(f"no data set {name!r}")

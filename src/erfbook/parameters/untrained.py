@@ -1,10 +1,8 @@
-"""The parameters of every notebook, declared once: type, range, unit, help, value per profile."""
+"""Parameters of the notebooks about receptive fields and their measurement."""
 
 from __future__ import annotations
 
-import difflib
-
-from erfbook.profiles import ParameterError, Parameters, param
+from erfbook.profiles import Parameters, param
 
 
 class FourierBinomial(Parameters):
@@ -248,22 +246,3 @@ class ErfPhotographs(Parameters):
     seed: int = param(
         "seed of the places of the crops", low=0, high=2**31 - 1, smoke=0, laptop=0, paper=0
     )
-
-
-NOTEBOOKS: dict[str, type[Parameters]] = {
-    cls.notebook: cls
-    for cls in (FourierBinomial, TheoreticalRf, WhereAUnitLooks, ErfVerification, ErfPhotographs)
-}
-
-
-def of(notebook: str) -> type[Parameters]:
-    """Return the parameters of a notebook.
-
-    Raises:
-        ParameterError: no such notebook; the message names the nearest one.
-    """
-    if notebook in NOTEBOOKS:
-        return NOTEBOOKS[notebook]
-    close = difflib.get_close_matches(notebook, list(NOTEBOOKS), n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(NOTEBOOKS)}"
-    raise ParameterError(f"no notebook {notebook!r}; {hint}")

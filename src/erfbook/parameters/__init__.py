@@ -1,0 +1,42 @@
+"""The parameters of every notebook, declared once: type, range, unit, help, value per profile."""
+
+from __future__ import annotations
+
+import difflib
+
+from erfbook.parameters.trained import ErfDistance, ErfTraining, GaussianDamage
+from erfbook.parameters.untrained import (
+    ErfPhotographs,
+    ErfVerification,
+    FourierBinomial,
+    TheoreticalRf,
+    WhereAUnitLooks,
+)
+from erfbook.profiles import ParameterError, Parameters
+
+NOTEBOOKS: dict[str, type[Parameters]] = {
+    cls.notebook: cls
+    for cls in (
+        FourierBinomial,
+        TheoreticalRf,
+        WhereAUnitLooks,
+        ErfVerification,
+        ErfPhotographs,
+        ErfTraining,
+        ErfDistance,
+        GaussianDamage,
+    )
+}
+
+
+def of(notebook: str) -> type[Parameters]:
+    """Return the parameters of a notebook.
+
+    Raises:
+        ParameterError: no such notebook; the message names the nearest one.
+    """
+    if notebook in NOTEBOOKS:
+        return NOTEBOOKS[notebook]
+    close = difflib.get_close_matches(notebook, list(NOTEBOOKS), n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(NOTEBOOKS)}"
+    raise ParameterError(f"no notebook {notebook!r}; {hint}")
