@@ -59,6 +59,8 @@ def execute(
 
     key = execution.key(project)
     logging.getLogger("papermill").setLevel(logging.ERROR)  # names were checked, profile is known
+    # A write that fails in a callback reaches us as an error too; its traceback would come first.
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)
     values = {"profile": execution.profile, **execution.overrides}
     _make_folder(output.parent)
     with tempfile.TemporaryDirectory(prefix=".erfbook-", dir=output.parent) as folder:
