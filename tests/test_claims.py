@@ -50,6 +50,23 @@ def test_a_missing_result_or_a_smaller_profile_leaves_a_claim_untested(tmp_path)
         assert claims.judge([claim], [Result("nb", "a", 0.5, profile)])[0].word == word
 
 
+def test_a_claim_that_takes_more_than_any_run_has_says_what(tmp_path):
+    (claim,) = load(tmp_path, {**ROW, "takes": "hours on a GPU"})
+    (verdict,) = claims.judge([claim], [])
+    assert (verdict.word, verdict.reason) == (
+        "not tested",
+        "nb:a has not been run; it takes hours on a GPU",
+    )
+    assert claims.judge([claim], [Result("nb", "a", 0.5, "smoke")])[0].word == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("is_", "text"), [(True, "yes"), (False, "no"), (1, "1"), (0, "0"), (0.25, "0.25")]
+)
+def test_a_bound_that_is_a_number_is_not_written_as_yes_or_no(is_, text):
+    assert str(Bound(is_=is_)) == text
+
+
 def test_another_notebook_s_result_of_the_same_name_does_not_count(tmp_path):
     (verdict,) = claims.judge(load(tmp_path, ROW), [Result("other", "a", 0.5, "paper")])
     assert verdict.word == "not tested"
@@ -109,9 +126,13 @@ def test_every_check_of_the_ledger_finds_its_result(book):
     project = paths.find_project()
     found = {result.query for result in results.read_all(project.executed / "smoke")}
     ledger = claims.load(project.ledger)
-    asked = {check.query for claim in ledger for check in claim.checks}
-    asked |= {query for claim in ledger for query in claim.ours}
+    every = [claim for claim in ledger if not claim.takes]  # the others wait for their records
+    asked = {check.query for claim in every for check in claim.checks}
+    asked |= {query for claim in every for query in claim.ours}
     assert len(asked) > 100
+    known = set(project.notebooks)
+    assert {query.split(":")[0] for claim in ledger for query in claim.ours} <= known
+    assert {name for claim in ledger for name in claim.notebooks} <= known
     assert asked <= found, f"no notebook reports {sorted(asked - found)}"
 
 

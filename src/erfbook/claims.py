@@ -65,7 +65,11 @@ class Bound:
 
     def __str__(self) -> str:
         if self.is_ is not None:
-            return {True: "yes", False: "no"}.get(self.is_, str(self.is_))  # type: ignore[call-overload]
+            if isinstance(
+                self.is_, bool
+            ):  # 1 and 0 are numbers here, though they equal True and False
+                return "yes" if self.is_ else "no"
+            return str(self.is_)
         low, high = (None if v is None else f"{v:g}" for v in (self.min, self.max))
         if low is None or high is None:
             return f"≤ {high}" if low is None else f"≥ {low}"
@@ -91,7 +95,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of a source and how it is checked."""
+    """One statement of a source and how it is checked.
+
+    ``takes`` says what a run needs to decide it, where not every run does: data, or hours.
+    """
 
     id: str
     where: str
@@ -102,6 +109,7 @@ class Claim:
     figure: str = ""
     equation: str = ""
     untested: str = ""
+    takes: str = ""
     headline: bool = False
     ours: tuple[str, ...] = ()
 
@@ -184,7 +192,8 @@ def _judge(claim: Claim, results: Mapping[str, Result]) -> Verdict:
     for check in claim.checks:
         result = results.get(check.query)
         if result is None:
-            reason = reason or f"{check.query} has not been run"
+            need = f"; it takes {claim.takes}" if claim.takes else ""
+            reason = reason or f"{check.query} has not been run{need}"
             outcomes.append(Outcome(check))
         elif PROFILES.index(result.profile) < PROFILES.index(claim.needs):
             reason = f"the {result.profile} profile is too small; it needs {claim.needs}"
@@ -200,7 +209,7 @@ def _judge(claim: Claim, results: Mapping[str, Result]) -> Verdict:
 
 def _claim(row: Any, position: int) -> Claim:
     known = {"id", "where", "statement", "paper", "checks"}
-    known |= {"needs", "figure", "equation", "untested", "headline", "ours"}
+    known |= {"needs", "figure", "equation", "untested", "takes", "headline", "ours"}
     name = f"claim {row.get('id', position)}" if isinstance(row, dict) else f"claim {position}"
     if not isinstance(row, dict):
         raise ClaimsError(f"{name}: a row must be a mapping, not {row!r}")
