@@ -51,6 +51,8 @@ class Experiment:
         config: frozen dataclass of plain values; its ``dataset`` names the data.
         plans: for each profile, (configuration, number of seeds), the most valuable first.
         run: from a configuration, a seed and a workspace to an outcome.
+        fingerprint: of a configuration's data, where they are made and not read; by default that
+            of the set which its ``dataset`` names.
     """
 
     name: str
@@ -59,11 +61,13 @@ class Experiment:
     config: type
     plans: Mapping[str, tuple[tuple[Any, int], ...]]
     run: Callable[[Any, int, Workspace], Outcome]
+    fingerprint: Callable[[Any], str] | None = None
 
     def spec(self, config: Any, seed: int) -> Spec:
         """Return what identifies one run of it."""
         settings = dataclasses.asdict(config)
-        data = datasets.fingerprint(config.dataset)
+        read = self.fingerprint
+        data = read(config) if read else datasets.fingerprint(config.dataset)
         return Spec(self.name, self.version, settings, seed, data)
 
     def pairs(self, profile: str) -> Iterator[tuple[Any, int]]:
