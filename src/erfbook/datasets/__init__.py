@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from erfbook.datasets import patches, streets
 from erfbook.datasets.images import (
     Photograph,
     crop_photographs,
@@ -31,15 +32,21 @@ __all__ = [
     "normalise",
 ]
 
+EMBEDDED = {
+    "patches32": (lambda: patches.load_patches(32), lambda: patches.fingerprint(32)),
+    "patches64": (lambda: patches.load_patches(64), lambda: patches.fingerprint(64)),
+    "streets": (streets.load_streets, streets.fingerprint),
+}
+
 
 def is_present(name: str) -> bool:
     """Return whether ``load(name)`` would find its data on this machine."""
-    return name in ("patches32", "patches64")
+    return name in EMBEDDED
 
 
 def fingerprint(name: str) -> str:
     """Return the set's fingerprint without loading it."""
-    return load(name).fingerprint
+    return EMBEDDED[name][1]() if name in EMBEDDED else load(name).fingerprint
 
 
 @lru_cache(maxsize=4)
@@ -49,8 +56,6 @@ def load(name: str) -> ImageSet:
     Raises:
         UserError: there is no set of that name, or its data are not on this machine.
     """
-    from erfbook.datasets.patches import load_patches
-
-    if name in ("patches32", "patches64"):
-        return load_patches(int(name.removeprefix("patches")))
+    if name in EMBEDDED:
+        return EMBEDDED[name][0]()
     raise UserError(f"no data set {name!r}")
