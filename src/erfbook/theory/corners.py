@@ -206,7 +206,7 @@ def maximise_criterion(
     steps = _steps(int(kernel))
     w = np.random.default_rng(seed).dirichlet(np.ones(len(steps)))
     rate, value = 1.0, _height(w, steps, criterion)
-    for n in range(max_steps):
+    for n_steps in range(max_steps):  # noqa: B007
         slope = _slope(w, steps, criterion)
         gap = float(slope.max() - w @ slope)
         if gap <= tolerance:
@@ -220,7 +220,7 @@ def maximise_criterion(
             rate /= 2
         w, value, rate = tried, height, rate * 2
     moments = kernel_moments(w.reshape(kernel, kernel))
-    return Optimum(w.reshape(kernel, kernel), moments.criterion(criterion), gap, n)
+    return Optimum(w.reshape(kernel, kernel), moments.criterion(criterion), gap, n_steps)
 
 
 def project_to_simplex(point: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

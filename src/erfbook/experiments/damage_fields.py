@@ -1,0 +1,155 @@
+"""How wide a network of this chapter sees before it is trained: measured, and predicted exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from erfbook import erf, theory
+from erfbook.experiments.damage_runs import (
+    DamageConfig,
+    count_weights,
+    make_network,
+    measure_field_sizes,
+    predict_network_power,
+)
+from erfbook.experiments.estimates import Estimate, bootstrap, seed_for
+from erfbook.experiments.photographs import METRICS
+
+
+@dataclass(frozen=True)
+class InitialField:
+    """The field of one kind of network before training.
+
+    Args:
+        name: the kind.
+        map: mean |g| over networks and inputs, each network scaled to the same mass.
+        predicted: the same from exact power propagation, its square root: what |g| is
+            proportional to where the gradient is Gaussian.
+        sizes: metric to measured size in px, with an interval over networks.
+        predicted_sizes: metric to size in px.
+        kurtosis: excess kurtosis along an axis, measured.
+        predicted_kurtosis: of the predicted map.
+        r_squared: share of the map's variance that the best Gaussian explains.
+        live: share of pixels in the theoretical field that any path reaches.
+        field_px: side of the theoretical field.
+        n_weights: weights of the network's convolutions.
+        samples: each network's map, kept for ratios of sizes.
+    """
+
+    name: str
+    map: Float[np.ndarray, "side side"]
+    predicted: Float[np.ndarray, "side side"]
+    sizes: Mapping[str, Estimate]
+    predicted_sizes: Mapping[str, float]
+    kurtosis: Estimate
+    predicted_kurtosis: float
+    r_squared: float
+    live: float
+    field_px: int
+    n_weights: int
+    samples: Float[np.ndarray, "network side side"]
+
+
+def measure_initial_fields(
+    configs: Sequence[DamageConfig],
+    *,
+    n_networks: int,
+    n_inputs: int = 4,
+    n_resamples: int = 100,
+    seed: int = 0,
+) -> dict[str, InitialField]:
+    """Measure random networks on a plane that holds their whole field, and predict them.
+
+    Args:
+        configs: the kinds; of each only the network and its initialisation count.
+        n_networks: networks of each kind.
+        n_inputs: standard normal inputs a network sees.
+        n_resamples: bootstrap resamples of networks.
+        seed: of networks and inputs.
+
+    Returns:
+        The kinds by name, in the order given.
+    """
+    return {
+        config.name: _measure(config, n_networks, n_inputs, n_resamples, seed) for config in configs
+    }
+
+
+def compare_fields(
+    field: InitialField, base: InitialField, *, n_resamples: int = 400
+) -> dict[str, tuple[Estimate, float]]:
+    """Return, by metric, one kind's size over another's: measured with its interval, and predicted.
+
+    The two sets of networks are redrawn independently.
+    """
+    found = {}
+    for metric in METRICS:
+        logs = [
+            np.log([_sizes(mean)[metric] for mean in _redraw(one.samples, n_resamples, i)])
+            for i, one in enumerate((field, base))
+        ]
+        spread = 1.96 * float(np.hypot(*(np.nanstd(each, ddof=1) for each in logs)))
+        value = field.sizes[metric].value / base.sizes[metric].value
+        low, high = value * math.exp(-spread), value * math.exp(spread)
+        predicted = field.predicted_sizes[metric] / base.predicted_sizes[metric]
+        found[metric] = Estimate(value, low, high, len(field.samples)), predicted
+    return found
+
+
+def _measure(
+    config: DamageConfig, n_networks: int, n_inputs: int, n_resamples: int, seed: int
+) -> InitialField:
+    seeds = [seed_for(seed, config.connections, i) for i in range(n_networks)]
+    # Only sparse taps depend on the seed; the map that is measured is a mean over seeds.
+    places = seeds if config.connections == "sparse" else [None]
+    predicted = np.mean([np.sqrt(predict_network_power(config, s)) for s in places], axis=0)
+    side = predicted.shape[0]
+    maps = [_measure_one(make_network(config, 1, s), side, n_inputs, s) for s in seeds]
+    alive = np.array([m / m.sum() for m in maps if m.any()])
+    measured = alive.mean(axis=0)
+    sizes = {
+        metric: bootstrap(
+            alive, lambda mean, m=metric: _sizes(mean)[m], n_resamples=n_resamples, seed=0
+        )
+        for metric in METRICS
+    }
+    return InitialField(
+        name=config.name,
+        map=measured,
+        predicted=predicted / predicted.sum(),
+        sizes=sizes,
+        predicted_sizes=_sizes(predicted),
+        kurtosis=bootstrap(alive, theory.measure_erf_kurtosis, n_resamples=n_resamples, seed=0),
+        predicted_kurtosis=theory.measure_erf_kurtosis(predicted),
+        r_squared=erf.fit_gaussian(measured).r_squared,
+        live=theory.live_share(predicted),
+        field_px=side,
+        n_weights=count_weights(make_network(config, 1, seeds[0])),
+        samples=alive,
+    )
+
+
+def _measure_one(
+    model: torch.nn.Module, side: int, n_inputs: int, seed: int
+) -> Float[np.ndarray, "side side"]:
+    generator = torch.Generator().manual_seed(seed_for(seed, "inputs"))
+    inputs = torch.randn(n_inputs, 3, side, side, generator=generator)
+    return erf.measure(model, inputs, "features").values
+
+
+def _sizes(values: np.ndarray) -> dict[str, float]:
+    middle = (values.shape[0] - 1) / 2
+    return measure_field_sizes(erf.Map(values=values, centre=(middle, middle)))
+
+
+def _redraw(samples: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
+    counts = np.random.default_rng(seed).multinomial(
+        len(samples), np.full(len(samples), 1 / len(samples)), n_resamples
+    )
+    return np.tensordot(counts / len(samples), samples, axes=1)
