@@ -1,0 +1,61 @@
+"""What depends on the device: precision, repeatable arithmetic, its name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which the forward pass runs: bf16 where ``precision`` asks for it."""
+    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+@contextlib.contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Keep PyTorch to algorithms that give the same bits twice, and the caller's random state.
+
+    On a GPU an operation that has no such algorithm is still used; PyTorch then warns by name.
+    """
+    cuda = device.type == "cuda"
+    memory: Any = torch.utils.deterministic
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+        memory.fill_uninitialized_memory,
+    )
+    if cuda:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        memory.fill_uninitialized_memory = False  # costs, and hides nothing here
+    try:
+        with torch.random.fork_rng([device] if cuda else []):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[2:4]
+        memory.fill_uninitialized_memory = before[4]
+
+
+def describe_device(device: torch.device) -> str:
+    """Return a device in words: the GPU's name, or the processor's and the threads used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        name = named[0] if named else name
+    n_threads = torch.get_num_threads()
+    return f"{name}, {n_threads} thread{'s' if n_threads > 1 else ''}"
