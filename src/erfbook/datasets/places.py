@@ -1,0 +1,67 @@
+"""Where data lie on this machine, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from erfbook.errors import RunError
+
+
+def cache_root() -> Path:
+    """Return the folder of what can be made again: ``$XDG_CACHE_HOME/erfbook``."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    return (Path(given) if given else Path("~/.cache").expanduser()) / "erfbook"
+
+
+def data_roots() -> tuple[Path, ...]:
+    """Return the folders that sets are looked for in: ERFBOOK_DATA, then the default one."""
+    given = os.environ.get("ERFBOOK_DATA")
+    default = cache_root() / "data"
+    return (Path(given).expanduser(), default) if given else (default,)
+
+
+def destination() -> Path:
+    """Return the folder that fetched sets are put into."""
+    return data_roots()[0]
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes the place of ``path`` once the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise RunError(f"process {holder} is at {what} already; wait until it ends") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
