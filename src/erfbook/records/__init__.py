@@ -2,6 +2,7 @@
 
 from erfbook.records.compact import compact, expand
 from erfbook.records.compare import Conflict, Difference, find_differences
+from erfbook.records.files import Unwritable
 from erfbook.records.npz import Damaged, decode, encode
 from erfbook.records.portable import Exported, Merged, export, merge
 from erfbook.records.provenance import provenance
@@ -20,6 +21,7 @@ __all__ = [
     "Spec",
     "Store",
     "UnderWay",
+    "Unwritable",
     "compact",
     "decode",
     "encode",

@@ -12,6 +12,7 @@ from erfbook.errors import RunError
 from erfbook.records import plain
 from erfbook.records.record import Record
 
+_SPEEDS = ("seconds", "_per_s", "n_resumed")  # endings of metrics that tell of time, not of result
 _N_NAMED = 4  # differences that a message spells out
 
 
@@ -60,7 +61,8 @@ def find_differences(here: Record, there: Record) -> list[Difference]:
     """Return what two records' metrics and arrays disagree on; provenance does not count.
 
     Numbers are compared exactly: a run that is repeated on the same device gives the same ones.
-    NaN equals NaN.
+    NaN equals NaN. Metrics whose names end in ``seconds``, ``_per_s`` or ``n_resumed`` tell of
+    time and are not compared.
     """
     return [*_metrics(here.metrics, there.metrics), *_arrays(here, there)]
 
@@ -68,6 +70,8 @@ def find_differences(here: Record, there: Record) -> list[Difference]:
 def _metrics(here: Any, there: Any, name: str = "") -> Iterator[Difference]:
     if isinstance(here, dict) and isinstance(there, dict):
         for key in sorted(here.keys() | there.keys()):
+            if key.endswith(_SPEEDS):
+                continue
             inner = f"{name}.{key}" if name else key
             if key in here and key in there:
                 yield from _metrics(here[key], there[key], inner)

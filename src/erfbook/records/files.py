@@ -17,6 +17,10 @@ _COUNTER = itertools.count()
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
+class Unwritable(RunError):
+    """A file cannot be written: a full disk, a folder without permission."""
+
+
 def write_whole(
     path: Path, content: bytes | Callable[[BinaryIO], None], *, replace: bool = False
 ) -> None:
@@ -29,7 +33,7 @@ def write_whole(
 
     Raises:
         FileExistsError: the file is there, and must not be replaced.
-        RunError: it cannot be written; nothing of it is left.
+        Unwritable: it cannot be written; nothing of it is left.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,9 +66,9 @@ def _named(path: Path) -> Iterator[None]:
         raise _unwritable(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> RunError:
+def _unwritable(path: Path, error: OSError) -> Unwritable:
     reason = error.strerror or type(error).__name__
-    return RunError(f"cannot write {path}: {reason}; nothing half-made is kept")
+    return Unwritable(f"cannot write {path}: {reason}; nothing half-made is kept")
 
 
 def _rename_to_free(part: Path, path: Path) -> None:

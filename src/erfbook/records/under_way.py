@@ -20,7 +20,7 @@ from typing import Any
 
 from erfbook.errors import RunError
 from erfbook.records import plain
-from erfbook.records.files import write_whole
+from erfbook.records.files import Unwritable, write_whole
 from erfbook.records.npz import Damaged
 from erfbook.records.record import RESERVED, Spec
 
@@ -150,7 +150,7 @@ class UnderWay:
             self._lock.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise RunError(f"cannot write {self._lock}: {error.strerror}") from error
+            raise Unwritable(f"cannot write {self._lock}: {error.strerror}") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not _is_same(handle, self._lock):  # its holder removed it just before we got it
