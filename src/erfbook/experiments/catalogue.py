@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from erfbook.experiments.registry import Experiment
+from erfbook.experiments.training_classes import ERF_TRAINING
+from erfbook.experiments.training_scenes import ERF_CAMVID
 
-EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in ()}
+EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (ERF_TRAINING, ERF_CAMVID)}

@@ -123,12 +123,12 @@ def run_classes(config: ClassConfig, seed: int, workspace: Workspace) -> Outcome
         | depth_fields(model, probe)
         | {
             "losses": [float(x) for x in history.losses[:: max(1, history.n_steps // 200)]],
-            "images_per_s": history.images_per_s,
             "n_steps": history.n_steps,
             "note": data.note,
         }
     )
-    return Outcome(metrics, arrays | control_maps)
+    about = {"images_per_s": history.images_per_s}
+    return Outcome(metrics, arrays | control_maps, about)
 
 
 # The paper's network and data, as a GPU trains them in about an hour a seed; twice the width of

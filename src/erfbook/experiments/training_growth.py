@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,15 @@ class Growth:
             np.array([np.polyfit(x, np.log(sizes), 1)[0] for sizes in self.depth[name]])
         )
 
+    def pick_moments(self, n: int) -> list[int]:
+        """Return the indices of ``n`` moments spread evenly from before training to after."""
+        last = len(self.epochs) - 1
+        return (
+            sorted({round(i * last / (n - 1)) for i in range(n)})
+            if last >= n
+            else [*range(last + 1)]
+        )
+
 
 def gather(records: Sequence[Record]) -> Growth:
     """Put the runs of one configuration together.
@@ -119,11 +128,15 @@ def gather(records: Sequence[Record]) -> Growth:
     """
     if not records:
         raise ValueError("records must hold at least one run")
-    if any(dict(r.spec.config) != dict(records[0].spec.config) for r in records[1:]):
-        raise ValueError("records must be of one configuration; they are of several")
+    if len({replace(r.spec, seed=0).key for r in records}) > 1:
+        raise ValueError("records must be of one configuration and one data set, not of several")
     first = records[0].metrics
     n = len(first["epochs"])
-    lists = {k: v for k, v in first.items() if isinstance(v, list) and k not in ("losses", "steps", "image_px")}
+    lists = {
+        k: v
+        for k, v in first.items()
+        if isinstance(v, list) and k not in ("losses", "steps", "image_px")
+    }
     numbers = {
         name: np.array([r.metrics[name] for r in records], dtype=float)
         for name, values in lists.items()
@@ -236,7 +249,7 @@ def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
 
 
 def _px(values: np.ndarray) -> dict[str, Any]:
-    return {**mean_interval(values).as_result(), "unit": "px"}
+    return {**mean_interval(values, log=True).as_result(), "unit": "px"}
 
 
 def _of_mass_one(maps: np.ndarray) -> np.ndarray:

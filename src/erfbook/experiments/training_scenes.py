@@ -124,12 +124,12 @@ def run_scenes(config: SceneConfig, seed: int, workspace: Workspace) -> Outcome:
     controls, control_maps = split_arrays(control_fields(model, probe, config.n_controls))
     metrics |= controls | {
         "losses": [float(x) for x in history.losses[:: max(1, history.n_steps // 200)]],
-        "images_per_s": history.images_per_s,
         "n_steps": history.n_steps,
         "note": data.note,
         "image_px": list(data.test.images.shape[-2:]),
     }
-    return Outcome(metrics, arrays | control_maps)
+    about = {"images_per_s": history.images_per_s}
+    return Outcome(metrics, arrays | control_maps, about)
 
 
 @torch.no_grad()
@@ -196,14 +196,14 @@ VARIANTS = (
 LAPTOP = SceneConfig(
     name="laptop",
     dataset="streets",
-    n_train=200,
-    n_test=40,
+    n_train=120,
+    n_test=24,
     channels=8,
     stages=(1, 1, 2, 1),
     epochs=4,
     batch_size=8,
     precision="float32",
-    moments=(0, 0.1, 0.25, 0.5, 1, 2, 3, 4),
+    moments=(0, 0.2, 0.5, 1, 2, 3, 4),
     n_images=8,
     n_calibration=24,
 )

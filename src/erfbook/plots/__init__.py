@@ -52,6 +52,14 @@ from erfbook.plots.theoretical import (
     plot_size_pairs,
     plot_unet_tiling,
 )
+from erfbook.plots.training import (
+    plot_scene_fields,
+    plot_training_accuracy,
+    plot_training_depth,
+    plot_training_film,
+    plot_training_ratios,
+    plot_training_sizes,
+)
 
 __all__ = [
     "COLORS",
@@ -84,6 +92,7 @@ __all__ = [
     "plot_placements",
     "plot_profiles",
     "plot_relu_factor",
+    "plot_scene_fields",
     "plot_shapes",
     "plot_single_path",
     "plot_size_growth",
@@ -92,6 +101,11 @@ __all__ = [
     "plot_structure_profiles",
     "plot_structures",
     "plot_threshold",
+    "plot_training_accuracy",
+    "plot_training_depth",
+    "plot_training_film",
+    "plot_training_ratios",
+    "plot_training_sizes",
     "plot_unet_tiling",
     "use_style",
 ]

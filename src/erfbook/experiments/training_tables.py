@@ -1,0 +1,198 @@
+"""The columns "the paper | published records | this run", and which runs may decide a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.training_classes import ERF_TRAINING as CLASSES
+from erfbook.experiments.training_classes import ClassConfig
+from erfbook.experiments.training_fields import READINGS, choose_dataset
+from erfbook.experiments.training_growth import DIAMETER, Growth, gather_all, mean_interval
+from erfbook.experiments.training_scenes import ERF_CAMVID as SCENES
+from erfbook.experiments.training_scenes import STAGES, SceneConfig
+from erfbook.models.cifar_resnet import N_BLOCKS
+from erfbook.records import Record, Store
+
+DECIDING = ("paper", "cpu")  # configurations of the paper's network and data, the better one first
+
+
+def configure_classes(profile: str, **changes: Any) -> ClassConfig:
+    """Return a profile's configuration of ``erf-training`` with some settings changed.
+
+    Args:
+        profile: smoke, laptop or paper.
+        changes: settings by name; ``dataset`` may be ``auto``.
+    """
+    base = _base(CLASSES.plans[profile], profile)
+    name = changes.pop("dataset", base.dataset)
+    wanted = replace(base, dataset=choose_dataset(name, real="cifar10", embedded="patches32"))
+    return _change(wanted, changes)
+
+
+def configure_scenes(profile: str, **changes: Any) -> SceneConfig:
+    """Return a profile's configuration of ``erf-camvid`` with some settings changed."""
+    base = _base(SCENES.plans[profile], profile)
+    name = changes.pop("dataset", base.dataset)
+    wanted = replace(base, dataset=choose_dataset(name, real="camvid", embedded="streets"))
+    return _change(wanted, changes)
+
+
+def read_published(stores: Iterable[Store], experiment: str) -> dict[str, Growth]:
+    """Return what stores hold of the paper's network and data, by configuration.
+
+    Runs that are in several stores count once; the first store's record is taken.
+    """
+    found: dict[str, Record] = {}
+    for store in stores:
+        for record in store.select(experiment):
+            if is_whole(record.spec.config):
+                found.setdefault(record.spec.key, record)
+    return gather_all(found.values())
+
+
+def is_whole(config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration is the paper's network on all of the paper's data."""
+    data = (config.get("dataset"), config.get("n_train"), config.get("n_test"))
+    if data == ("cifar10", 0, 0):
+        return config.get("n_blocks") == N_BLOCKS
+    return data == ("camvid", 0, 0) and tuple(config.get("stages", ())) == STAGES
+
+
+def choose_deciding(growths: Mapping[str, Growth]) -> Growth | None:
+    """Return the configuration that decides the paper's claims: with an interval, or none."""
+    return next((growths[n] for n in DECIDING if n in growths and len(growths[n].seeds) > 1), None)
+
+
+def set_side_by_side(
+    paper: Mapping[str, str],
+    published: Mapping[str, Mapping[str, str]],
+    ours: Mapping[str, Mapping[str, str]],
+) -> pd.DataFrame:
+    """Return a table with the columns the paper | published records | this run.
+
+    Args:
+        paper: what the paper states, by row.
+        published: for each published configuration, its cells by row.
+        ours: the same for the runs at hand.
+    """
+    table = pd.DataFrame({"the paper": pd.Series(paper)})
+    for name, cells in published.items():
+        table[f"published: {name}"] = pd.Series(cells)
+    if not published:
+        table["published records"] = "none yet"
+    for name, cells in ours.items():
+        table[f"this run: {name}"] = pd.Series(cells)
+    return table.loc[list(paper)].fillna("–")
+
+
+def tabulate_classes(published: Mapping[str, Growth], ours: Sequence[Growth]) -> pd.DataFrame:
+    """Return figure 3 (left) side by side: the paper, published records, this run."""
+    paper = {
+        "test accuracy": "89 %",
+        "size before, running statistics": "“significantly smaller” than 74 px",
+        "size before, calibrated": "not distinguished",
+        "size after": "“significantly larger”",
+        "after over before, running statistics": "above 1",
+        "after over before, calibrated": "not distinguished",
+        "share of the image after": "does not fill it",
+    }
+    return set_side_by_side(paper, *_cells(published, ours, _class_cells))
+
+
+def tabulate_scenes(published: Mapping[str, Growth], ours: Sequence[Growth]) -> pd.DataFrame:
+    """Return figure 3 (right) side by side: the paper, published records, this run."""
+    paper = {
+        "mean IoU": "not stated",
+        "diameter before, running statistics": "about 100 px",
+        "diameter before, calibrated": "not distinguished",
+        "diameter after": "about 150 px",
+        "after over before, running statistics": "about 1.5",
+        "after over before, calibrated": "not distinguished",
+    }
+    return set_side_by_side(paper, *_cells(published, ours, _scene_cells))
+
+
+def tabulate_growths(growths: Sequence[Growth]) -> pd.DataFrame:
+    """Return a row a configuration: what changes when one setting does."""
+    rows = []
+    for growth in growths:
+        row = {"configuration": _title(growth), "accuracy": _percent(growth, "accuracy")}
+        for reading in READINGS:
+            for name, word in (("mass", "|g|"), ("mass_square", "g²"), ("pixels", "luo's size")):
+                row[f"{reading}, {word}"] = _text(growth.ratio(reading, name), "{:.2f}")
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("configuration")
+
+
+def _class_cells(growth: Growth) -> dict[str, str]:
+    return {
+        "test accuracy": _percent(growth, "accuracy"),
+        "size before, running statistics": _px(growth.before("running")),
+        "size before, calibrated": _px(growth.before("calibrated")),
+        "size after": _px(growth.after()),
+        "share of the image after": _text(mean_interval(growth.after("filled")), "{:.0%}"),
+        **_ratios(growth, "mass"),
+    }
+
+
+def _scene_cells(growth: Growth) -> dict[str, str]:
+    return {
+        "mean IoU": _percent(growth, "mean_iou"),
+        "diameter before, running statistics": _px(growth.before("running", "pixels") * DIAMETER),
+        "diameter before, calibrated": _px(growth.before("calibrated", "pixels") * DIAMETER),
+        "diameter after": _px(growth.after("pixels") * DIAMETER),
+        **_ratios(growth, "pixels"),
+    }
+
+
+def _ratios(growth: Growth, name: str) -> dict[str, str]:
+    words = {"running": "running statistics", "calibrated": "calibrated"}
+    return {
+        f"after over before, {words[r]}": _text(growth.ratio(r, name), "{:.2f}") for r in READINGS
+    }
+
+
+def _cells(published, ours, cells):
+    return (
+        {_title(g): cells(g) for g in published.values()},
+        {_title(g): cells(g) for g in ours},
+    )
+
+
+def _title(growth: Growth) -> str:
+    n = len(growth.seeds)
+    runs = f"{n} run{'s' if n > 1 else ''}"
+    return f"{growth.config['name']}, {growth.config['dataset']}, {runs}"
+
+
+def _percent(growth: Growth, name: str) -> str:
+    return _text(mean_interval(growth.numbers[name][:, -1]), "{:.1%}")
+
+
+def _px(values) -> str:
+    return _text(mean_interval(values, log=True), "{:.1f}") + " px"
+
+
+def _text(e: Estimate, form: str) -> str:
+    """Return an estimate as text, with its interval where it has one."""
+    text = form.format(e.value)
+    return text if e.n < 2 else f"{text} [{form.format(e.low)}, {form.format(e.high)}]"
+
+
+def _base(plan: Sequence[tuple[Any, int]], profile: str) -> Any:
+    """Return a plan's configuration of the profile's own name; variants have longer names."""
+    return next(config for config, _ in plan if config.name == profile)
+
+
+def _change(config: Any, changes: Mapping[str, Any]) -> Any:
+    changed = replace(config, **changes)
+    if changed == config:
+        return config
+    end = changed.epochs
+    moments = (*(m for m in config.moments if m < end), end)
+    return replace(changed, moments=moments, name=f"{config.name}, changed")
