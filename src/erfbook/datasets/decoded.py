@@ -80,12 +80,12 @@ def write_decoded(fingerprint: str, arrays: Arrays) -> bool:
 
 def _padded(array: np.ndarray) -> tuple[memoryview, bytes]:
     data = np.ascontiguousarray(array)
-    return memoryview(data).cast("B"), b"\0" * (-array.nbytes % _ALIGNMENT)
+    return data.data.cast("B"), b"\0" * (-array.nbytes % _ALIGNMENT)
 
 
 def _parse(content: np.ndarray, fingerprint: str) -> Arrays | None:
     body, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:].tobytes()
-    if body[: len(_MAGIC)].tobytes() != _MAGIC or hashlib.sha256(body).digest() != checksum:
+    if body[: len(_MAGIC)].tobytes() != _MAGIC or hashlib.sha256(body.data).digest() != checksum:
         return None
     start = len(_MAGIC) + 8
     length = int.from_bytes(body[len(_MAGIC) : start].tobytes(), "little")

@@ -53,9 +53,8 @@ def read_rows(found: Found, split: str) -> Iterator[Row]:
 
 def remedy(entry: Entry) -> str:
     """Return what to do about a damaged or unfit file, in one clause."""
-    if entry.archive:
-        return f"remove it and copy it again, or run erfbook data fetch {entry.name}"
-    return "remove it and copy it again"
+    again = f" or run erfbook data fetch {entry.name}" if entry.archive else ""
+    return f"remove it, then copy it again{again}"
 
 
 def _from_parquet(found: Found, split: str) -> Iterator[Row]:
@@ -91,7 +90,8 @@ def _row(where: str, cell: Any, answer: Any, entry: Entry) -> Row:
 
 
 def _from_images(found: Found, split: str) -> Iterator[Row]:
-    entry, names = found.entry, ()
+    entry = found.entry
+    names: tuple[str, ...] = ()
     if entry.task == "classification":
         names = class_folders(found)
         if len(names) != entry.n_classes:
