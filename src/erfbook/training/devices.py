@@ -43,9 +43,10 @@ def repeatable(device: torch.device) -> Iterator[None]:
         with torch.random.fork_rng([device] if cuda else []):
             yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[2:4]
-        memory.fill_uninitialized_memory = before[4]
+        if cuda:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+            torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[2:4]
+            memory.fill_uninitialized_memory = before[4]
 
 
 def describe_device(device: torch.device) -> str:

@@ -21,7 +21,7 @@ class Recipe:
         batch_size: images a step; the last step of an epoch takes what is left.
         accumulate: slices a batch is computed in, one after the other, to save memory. The step
             stays the same, but batch norm sees one slice at a time.
-        optimizer: ``sgd`` with Nesterov momentum, or ``adamw``.
+        optimizer: ``sgd`` with Nesterov's momentum, or ``adamw``.
         lr: largest learning rate.
         schedule: ``cosine`` down to 0, ``step`` (a tenth at half and at three quarters), or
             ``constant``.

@@ -18,7 +18,7 @@ from erfbook.training.devices import autocast, describe_device
 from erfbook.training.history import History, Moment, freeze
 from erfbook.training.interrupts import HeldInterrupt
 from erfbook.training.keeper import Keeper
-from erfbook.training.optimizer import make_optimizer
+from erfbook.training.optimizer import Optimizer
 from erfbook.training.recipe import Recipe
 from erfbook.training.scores import summed_loss
 
@@ -61,7 +61,7 @@ class Run:
         self.step, self.n_steps = 0, batches.n_steps
         self._model, self._batches, self._recipe, self._seed = model, batches, recipe, seed
         self._network = torch.compile(model) if recipe.compile else model
-        self._optimizer = make_optimizer(model, recipe)
+        self._optimizer = Optimizer(model, recipe)
         self._device = next(model.parameters()).device
         self._block = _BLOCK.get(self._device.type, _GPU_BLOCK)
         self._highest_label, self._keeper = highest_label, keeper
@@ -182,12 +182,10 @@ class Run:
         """Change the weights once and return the loss, on the device."""
         recipe, optimizer = self._recipe, self._optimizer
         torch.manual_seed(self._draw_seed(0))  # for dropout
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(self.step, self.n_steps)
         images, labels = self._batches[self.step]
         n_counted = (labels != NOT_COUNTED).sum().clamp_min(1)
         n_slice = math.ceil(recipe.batch_size / recipe.accumulate)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         total = torch.zeros((), device=self._device)
         for x, y in zip(images.split(n_slice), labels.split(n_slice), strict=True):
             with autocast(self._device, recipe.precision):
@@ -196,9 +194,7 @@ class Run:
             loss = summed_loss(scores, y) / n_counted
             loss.backward()
             total += loss.detach()
-        if recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self._model.parameters(), recipe.clip)
-        optimizer.step()
+        optimizer.step(recipe.rate(self.step, self.n_steps))
         return total
 
     def _draw_seed(self, purpose: int) -> int:
