@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from torch import nn
 
 from erfbook import erf, training
 from erfbook.datasets import ImageSet
+from erfbook.errors import UserError
 from erfbook.experiments.distance_task import Rings, distance_px, make_ring_set
 from erfbook.experiments.estimates import seed_for
 from erfbook.experiments.photographs import calibrate_batch_norm, shuffle_weights
@@ -39,6 +41,7 @@ class DistanceConfig:
         distance: of the mark that is asked for, in pixels; None for labels drawn by lot.
         distances: of all marks in an image, in pixels.
         kernels, dilations, residual, channels: of the network, as in :class:`ValidNet`.
+        image_px: side of an image; 0 for that of the unit's theoretical receptive field.
         contrast, noise: of the marks and the ground, in grey levels.
         n_train, n_test, n_maps: images to train on, to test on, and behind a map.
         epochs, batch_size, lr, weight_decay: of the recipe: SGD with momentum, cosine schedule.
@@ -50,6 +53,7 @@ class DistanceConfig:
     dilations: tuple[int, ...] = ()
     residual: bool = False
     channels: int = 8
+    image_px: int = 0
     contrast: float = 80.0
     noise: float = 20.0
     n_train: int = 7000
@@ -62,13 +66,14 @@ class DistanceConfig:
 
     @property
     def field_px(self) -> int:
-        """Side of the unit's theoretical receptive field, and of an image."""
+        """Side of the unit's theoretical receptive field."""
         return valid_field_px(self.kernels, self.dilations)
 
     @property
     def rings(self) -> Rings:
         """What the images are like."""
-        return Rings(self.field_px, self.distances, contrast=self.contrast, noise=self.noise)
+        side = self.image_px or self.field_px
+        return Rings(side, self.distances, contrast=self.contrast, noise=self.noise)
 
     @property
     def recipe(self) -> training.Recipe:
@@ -81,6 +86,22 @@ class DistanceConfig:
     def asks(self, distance: int | None) -> DistanceConfig:
         """Return the same with another task."""
         return dataclasses.replace(self, distance=distance)
+
+    def blinded(self) -> DistanceConfig:
+        """Return the task of the farthest mark for the network's first layers, too few to see it.
+
+        Raises:
+            UserError: one layer sees it already.
+        """
+        farthest, side = self.distances[-1], self.rings.side_px
+        for n in range(len(self.kernels) - 1, 0, -1):
+            cut = dataclasses.replace(
+                self, distance=farthest, kernels=self.kernels[:n], dilations=self.dilations[:n],
+                image_px=side,
+            )  # fmt: skip
+            if math.sqrt(2) * (cut.field_px // 2) < farthest - self.rings.reach_px:
+                return cut
+        raise UserError(f"the first layer alone sees a mark at {farthest} px; ask for one farther")
 
 
 def build_network(config: DistanceConfig, seed: int) -> ValidNet:
@@ -137,9 +158,9 @@ def run_distance(config: DistanceConfig, seed: int, workspace: Workspace) -> Out
     metrics["steps"] = [moment.step for moment in history.moments]
     metrics["accuracy"] = [float(moment.seen["accuracy"]) for moment in history.moments]
     metrics["accuracy_shuffled"] = training.accuracy(shuffled, data, data.test)
-    metrics["data"] = data.note
     arrays = {"maps": maps, **controls, "losses": history.losses}
-    return Outcome(metrics, {name: a.astype(np.float32) for name, a in arrays.items()})
+    narrow = {name: array.astype(np.float32) for name, array in arrays.items()}
+    return Outcome(metrics, narrow, {"data": data.note})
 
 
 def _calibrated(model: nn.Module, images: torch.Tensor) -> nn.Module:
@@ -206,19 +227,18 @@ def mass_by_radius(field: Float[np.ndarray, "side side"]) -> Float[np.ndarray, "
 
 
 def plan_tasks(config: DistanceConfig, n_seeds: int) -> tuple[tuple[DistanceConfig, int], ...]:
-    """Return every task of one network: each distance, and labels drawn by lot."""
-    return tuple((config.asks(distance), n_seeds) for distance in (*config.distances, None))
+    """Return every task of one network: each distance, labels drawn by lot, and the blind one."""
+    tasks = [config.asks(distance) for distance in (*config.distances, None)]
+    return tuple((task, n_seeds) for task in (*tasks, config.blinded()))
 
 
 SMOKE = DistanceConfig(
-    None, distances=(0, 3, 6), kernels=(5, 5, 5, 5), contrast=100.0, n_train=2000, n_test=200,
-    n_maps=16,
-)  # fmt: skip
+    None, distances=(0, 3, 6), kernels=(5,) * 4, contrast=100.0, n_train=2000, n_test=200, n_maps=16
+)
 LAPTOP = DistanceConfig(None)
 PAPER = DistanceConfig(
-    None, distances=(0, 4, 8, 16, 24), kernels=(9,) * 7, channels=16, n_train=60_000,
-    n_test=2000, n_maps=256, epochs=2.0,
-)  # fmt: skip
+    None, distances=(0, 4, 8, 16, 24), kernels=(9,) * 7, n_train=40_000, n_test=2000, n_maps=200
+)
 
 DISTANCE = Experiment(
     name="erf-distance",

@@ -59,6 +59,31 @@ def predict_speeds(config: DistanceConfig) -> Float[np.ndarray, " distance"]:
     return np.array([(power * mark_coverage(config.rings, d) ** 2).sum() for d in config.distances])
 
 
+def compare_speeds(config: DistanceConfig) -> dict[str, Float[np.ndarray, " distance"]]:
+    """Return predicted speeds, over that of the first distance, of networks with one field.
+
+    All have the configuration's theoretical receptive field: its own layers, 3 x 3 layers, the
+    same with skip connections, and few 3 x 3 layers whose dilation doubles.
+    """
+    half = config.field_px // 2
+    dilations, left = [1], half - 1
+    while left > 0:
+        dilations.append(min(2 * dilations[-1], left))
+        left -= dilations[-1]
+    small, spread = (3,) * half, (3,) * len(dilations)
+    networks = {
+        "this network": (config.kernels, config.dilations, config.residual),
+        "3 × 3": (small, (), False),
+        "3 × 3 with skips": (small, (), True),
+        "3 × 3 dilated": (spread, tuple(dilations), False),
+    }
+    speeds = {}
+    for name, (kernels, dilated, residual) in networks.items():
+        other = dataclasses.replace(config, kernels=kernels, dilations=dilated, residual=residual)
+        speeds[name] = predict_speeds(other)
+    return {name: speed / speed[0] for name, speed in speeds.items()}
+
+
 def measure_speeds(
     config: DistanceConfig, seed: int, *, n_pairs: int
 ) -> Float[np.ndarray, " distance"]:
@@ -71,19 +96,23 @@ def measure_speeds(
     Args:
         config: the network and the images.
         seed: of both.
-        n_pairs: pairs of images of both halves together.
+        n_pairs: pairs of images of both halves together; even.
     """
     rings, network = config.rings, build_network(config, seed)
     draws = draw_rings(rings, n_pairs, seed_for(seed, "pairs"))
     plain = _standard(rings, draws)
     calibrate_batch_norm(network, plain, batch_size=len(plain))
+    # Places by turns around the circle, in both halves alike: chance would add noise for nothing.
+    even = np.arange(n_pairs // 2) * (4 * math.pi / n_pairs)
     speeds = []
     for ring in range(len(rings.distances)):
-        tones = [draws.tones.copy(), draws.tones.copy()]
-        tones[0][:, ring], tones[1][:, ring] = 1, 0
-        pairs = [_standard(rings, dataclasses.replace(draws, tones=t)) for t in tones]
-        halves = zip(*(images.tensor_split(2) for images in pairs), strict=True)
-        one, other = (_margin_gradient(network, lighter, darker) for lighter, darker in halves)
+        tones, angles = draws.tones.copy(), draws.angles.copy()
+        angles[:, ring] = np.resize(even, n_pairs)
+        pairs = []
+        for tones[:, ring] in (1, 0):
+            painted = dataclasses.replace(draws, tones=tones, angles=angles)
+            pairs.append(_standard(rings, painted).split(n_pairs // 2))
+        one, other = (_margin_gradient(network, *halves) for halves in zip(*pairs, strict=True))
         speeds.append(float(one @ other))
     return np.array(speeds)
 

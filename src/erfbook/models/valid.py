@@ -23,6 +23,29 @@ def valid_field_px(kernels: Sequence[int], dilations: Sequence[int] = ()) -> int
     return 1 + sum((kernel - 1) * dilation for kernel, dilation in steps)
 
 
+class Middle(nn.Module):
+    """The first channel of the square in the middle of an image.
+
+    Args:
+        side: of the square, in pixels.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(
+        self, x: Float[Tensor, "batch 3 row column"]
+    ) -> Float[Tensor, "batch 1 side side"]:
+        if min(x.shape[2:]) < self.side:
+            raise UserError(
+                f"the unit's field spans {self.side} px; an image must be as large, not "
+                f"{x.shape[2]} x {x.shape[3]}"
+            )
+        top, left = ((n - self.side) // 2 for n in x.shape[2:])
+        return x[:, :1, top : top + self.side, left : left + self.side]
+
+
 class ValidLayer(nn.Module):
     """A convolution without padding, batch norm and a ReLU, beside a cropped shortcut if asked.
 
@@ -55,10 +78,11 @@ class ValidLayer(nn.Module):
 
 
 class ValidNet(nn.Module):
-    """Layers without padding and a 1 x 1 head, on an image exactly as large as one unit's field.
+    """Layers without padding and a 1 x 1 head, on a square exactly as large as one unit's field.
 
     There is one unit in the top plane, so it is the centre, no border is padded, and nothing is
-    computed that it does not see. Of the three channels the first is read: the images are grey.
+    computed that it does not see: of a larger image the middle is cut out first. Of the three
+    channels the first is read: the images are grey.
 
     Args:
         channels: of every layer.
@@ -89,7 +113,7 @@ class ValidNet(nn.Module):
             raise UserError(
                 f"dilations must be as many as kernels ({len(kernels)}), not {len(dilations)}"
             )
-        self.features = nn.Sequential()
+        self.features = nn.Sequential(Middle(valid_field_px(kernels, dilations)))
         for i, (kernel, dilation) in enumerate(zip(kernels, dilations, strict=True)):
             layer = ValidLayer(
                 channels if i else 1, channels, kernel=kernel, dilation=dilation,
@@ -101,9 +125,7 @@ class ValidNet(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Float[Tensor, "batch 3 row column"]) -> Float[Tensor, "batch n_classes"]:
-        scores = self.head(self.features(x[:, :1]))
-        row, column = (n // 2 for n in scores.shape[2:])
-        return scores[:, :, row, column]
+        return self.head(self.features(x)).flatten(1)
 
 
 class Decision(nn.Module):
@@ -126,4 +148,4 @@ class Decision(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch 3 row column"]
     ) -> Float[Tensor, "batch 1 out_row out_column"]:
-        return self.unit(self.features(x[:, :1]))
+        return self.unit(self.features(x))

@@ -68,8 +68,49 @@ class ErfDistance(Parameters):
     """How far the field grows when the task asks for evidence at a distance."""
 
     notebook = "erf_distance"
-    limits = {"smoke": "-", "laptop": "-", "paper": "-"}
-    n_seeds: int = param("training runs", unit="runs", low=2, high=100, smoke=2, laptop=3, paper=5)
+    limits = {
+        "smoke": "A small network, short distances and two runs: it shows that everything runs; "
+        "intervals over two runs decide little.",
+        "laptop": "One plain network of four layers on synthetic images: it says how far such a "
+        "field goes when asked, not what photographs ask for.",
+        "paper": "One plain network of seven layers on synthetic images, distances up to 24 px: it "
+        "says how far such a field goes when asked, not what photographs ask for.",
+    }
+    n_seeds: int = param(
+        "training runs of each task", unit="runs", low=2, high=100, smoke=2, laptop=3, paper=5
+    )
+    distances: tuple[int, ...] = param(
+        "of the marks in an image, each of which is asked for in turn; rising, 0 is the control",
+        unit="px", low=0, high=200, smoke=(0, 3, 6), laptop=(0, 4, 8, 12),
+        paper=(0, 4, 8, 16, 24),
+    )  # fmt: skip
+    kernels: tuple[int, ...] = param(
+        "kernels of the network's layers, odd; their field must hold the farthest mark",
+        unit="px", low=1, high=51, smoke=(5,) * 4, laptop=(9,) * 4, paper=(9,) * 7,
+    )  # fmt: skip
+    channels: int = param(
+        "width of every layer", unit="channels", low=1, high=512, smoke=8, laptop=8, paper=8
+    )
+    contrast: float = param(
+        "how much lighter or darker a mark is than its ground",
+        unit="grey levels", low=1, high=127, smoke=100, laptop=80, paper=80,
+    )  # fmt: skip
+    n_train: int = param(
+        "images a network learns from, each seen once",
+        unit="images", low=50, high=10_000_000, smoke=2000, laptop=7000, paper=40_000,
+    )  # fmt: skip
+    n_test: int = param(
+        "images behind an accuracy", unit="images", low=50, high=1_000_000,
+        smoke=200, laptop=400, paper=2000,
+    )  # fmt: skip
+    n_maps: int = param(
+        "images behind a map", unit="images", low=2, high=100_000, smoke=16, laptop=48, paper=200
+    )
+    lr: float = param("largest learning rate", low=1e-6, high=10, smoke=0.1, laptop=0.1, paper=0.1)
+    n_pairs: int = param(
+        "pairs of images behind a measured speed of learning",
+        unit="pairs", low=4, high=100_000, smoke=40, laptop=300, paper=2000,
+    )  # fmt: skip
 
 
 class GaussianDamage(Parameters):

@@ -9,6 +9,14 @@ from erfbook.plots.derivation import (
     plot_relu_factor,
     plot_threshold,
 )
+from erfbook.plots.distance import (
+    plot_distance_images,
+    plot_distance_learning,
+    plot_distance_maps,
+    plot_distance_profiles,
+    plot_distance_radius,
+    plot_distance_speed,
+)
 from erfbook.plots.fields import (
     plot_all_zero,
     plot_nonlinearities,
@@ -74,6 +82,12 @@ __all__ = [
     "plot_architectures",
     "plot_border_cut",
     "plot_coefficients",
+    "plot_distance_images",
+    "plot_distance_learning",
+    "plot_distance_maps",
+    "plot_distance_profiles",
+    "plot_distance_radius",
+    "plot_distance_speed",
     "plot_erf_radius",
     "plot_field_on_photograph",
     "plot_gaussian_limit",
