@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,7 +100,7 @@ def _open_segnet(folder: Path) -> Source:
             label = inside / f"{split}annot" / path.name
             yield Sample(path.name, path.read_bytes(), (label.name, _bytes(label)))
 
-    return Source({split: lambda split=split: read(split) for split in ("train", "val", "test")})
+    return Source({split: partial(read, split) for split in ("train", "val", "test")})
 
 
 _FORMATS: dict[str, tuple[Callable[[Path], Source], Callable[[str], bool]]] = {

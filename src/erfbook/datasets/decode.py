@@ -147,10 +147,10 @@ class _Worker:
     def __init__(self, height: int, width: int) -> None:
         self.size = (height, width)
         program = str(Path(__file__).with_name("decode_worker.py"))
-        # -I keeps this folder off the worker's import path, where its modules could be taken for
+        # -P keeps this folder off the worker's import path, where its modules could be taken for
         # others of the same name.
         self.process = subprocess.Popen(
-            [sys.executable, "-I", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-P", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def decode(self, encoded: Sequence[bytes], channels: int) -> np.ndarray:

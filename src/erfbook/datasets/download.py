@@ -93,6 +93,7 @@ def _fill(archive: Archive, part: Path, pause: Callable[[float], None]) -> None:
                     return
                 reason = "the connection ended early"
             except urllib.error.HTTPError as error:
+                error.close()
                 _explain(archive, error)
                 reason = f"HTTP {error.code}"
             except _BROKEN as error:
@@ -153,6 +154,7 @@ def _receive(archive: Archive, part: Path, bar: tqdm) -> bool:
 
 
 def _at_the_end(error: urllib.error.HTTPError, part: Path, offset: int) -> bool:
+    error.close()
     size = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
     if size is None or int(size[1]) != offset:
         part.unlink()

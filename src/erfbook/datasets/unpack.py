@@ -40,7 +40,8 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[str], bool] = lambda n
     except _BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's fault, not the archive's
-        raise RunError(f"{archive} is damaged: {error}; remove it and fetch it again") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":-")
+        raise RunError(f"{archive} is damaged: {reason}; remove it and fetch it again") from None
 
 
 def _unpack_zip(opened: zipfile.ZipFile, archive: Path, folder: Path, wanted) -> None:
