@@ -337,6 +337,22 @@ def test_what_was_not_fetched_is_not_overwritten(table, tmp_path, monkeypatch):
         fetch(find_entry("scenes"))
 
 
+def test_an_interruption_while_converting_costs_no_download(table, monkeypatch):
+    def interrupted(path: Path, *_) -> int:
+        path.write_bytes(b"half a fi")
+        raise KeyboardInterrupt
+
+    with cases.serving(ARCHIVE) as server:
+        table(ARCHIVE, server.address)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(fetching, "write_parquet", interrupted)
+            fetch(find_entry("small"))
+        assert not datasets.is_present("small")
+        fetch(find_entry("small"))
+    assert len(server.ranges) == 1
+    assert_is_the_archive(datasets.load("small"))
+
+
 def test_an_archive_with_too_few_images_leaves_nothing(table, tmp_path):
     lacking = cases.zip_of(
         {"cifar-10-batches-bin/data_batch_1.bin": cases.cifar_records(1, 15).tobytes()}
