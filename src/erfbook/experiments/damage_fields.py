@@ -77,7 +77,7 @@ def measure_initial_fields(
         The kinds by name, in the order given.
     """
     return {
-        config.name: _measure(config, n_networks, n_inputs, n_resamples, seed) for config in configs
+        config.kind: _measure(config, n_networks, n_inputs, n_resamples, seed) for config in configs
     }
 
 
@@ -120,7 +120,7 @@ def _measure(
         for metric in METRICS
     }
     return InitialField(
-        name=config.name,
+        name=config.kind,
         map=measured,
         predicted=predicted / predicted.sum(),
         sizes=sizes,

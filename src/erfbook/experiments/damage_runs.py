@@ -31,18 +31,22 @@ class DamageConfig:
     """One network of this chapter and how it is trained.
 
     Args:
-        dataset: name of the images.
+        name: of the configuration, as sweeps show it.
+        dataset: as :func:`erfbook.datasets.load` takes it.
         n_train, n_test: images of each split that are used; 0 is all.
         base: scheme that sets the weights' total variance, ``he`` or ``xavier``.
         profile: how it is spread over a kernel: ``uniform``, ``soft`` or ``corners``.
         contrast: of a soft profile, standard deviation at a corner over that at the centre.
         connections, window: ``dense``, ``dilated`` or ``sparse``, and what a kernel spans.
         channels, depth, shrink, norm: of the network.
-        epochs, batch_size, lr, schedule, clip: of the training.
+        epochs, batch_size, optimizer, lr, schedule, clip: of the training.
+        augment: whether images are mirrored and cropped at random.
+        precision: of the computation, as in :class:`Recipe`.
         n_moments: times at which accuracy is taken, the beginning and the end among them.
         n_images: test images the effective field is averaged over.
     """
 
+    name: str
     dataset: str
     n_train: int = 0
     n_test: int = 0
@@ -59,7 +63,10 @@ class DamageConfig:
     batch_size: int = 32
     lr: float = 0.02
     schedule: str = "constant"
+    optimizer: str = "sgd"
+    augment: bool = True
     clip: float = 1.0
+    precision: str = "float32"
     n_moments: int = 11
     n_images: int = 8
 
@@ -78,7 +85,7 @@ class DamageConfig:
             raise UserError("profile must be uniform for sparse connections: they have no centre")
 
     @property
-    def name(self) -> str:
+    def kind(self) -> str:
         """What distinguishes it, in words: its initialisation, or its connections."""
         if self.connections != "dense":
             return f"{self.connections} {self.window} x {self.window}"
@@ -91,8 +98,10 @@ class DamageConfig:
     def recipe(self) -> Recipe:
         """How it is trained: no warm-up, which would hide a bad start, and no decay of weights."""
         return Recipe(
-            epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, schedule=self.schedule,
-            warmup=0.0, weight_decay=0.0, clip=self.clip, precision="float32",
+            epochs=self.epochs, batch_size=self.batch_size, optimizer=self.optimizer, lr=self.lr,
+            schedule=self.schedule, warmup=0.0, weight_decay=0.0, clip=self.clip,
+            crop_padding=4 if self.augment else 0, flip=self.augment,
+            precision=self.precision,
         )  # fmt: skip
 
     def kernel(self) -> Float[np.ndarray, "k k"]:
@@ -176,6 +185,12 @@ def run_damage(config: DamageConfig, seed: int, workspace: Workspace) -> Outcome
     model = make_network(config, len(data.classes), seed).to(workspace.device)
     observer = _Observer(data, config)
     moments = np.linspace(0, config.epochs, config.n_moments)
+    about = {
+        "kind": config.kind,
+        "note": data.note,
+        "n_classes": len(data.classes),
+        "n_weights": count_weights(model),
+    }
     try:
         history = train(
             model, data, config.recipe, seed=seed, observe=observer, observe_at=moments,
@@ -183,16 +198,14 @@ def run_damage(config: DamageConfig, seed: int, workspace: Workspace) -> Outcome
             progress=workspace.progress,
         )  # fmt: skip
     except Diverged as problem:
-        return Outcome({"diverged": str(problem), "name": config.name})
+        return Outcome({**about, "diverged": str(problem)})
     before, after = (m.seen for m in (history.moments[0], history.moments[-1]))
     metrics: dict[str, Any] = {
+        **about,
         "diverged": "",
-        "name": config.name,
         "n_steps": history.n_steps,
-        "n_weights": count_weights(model),
         "accuracy": float(after["accuracy"]),
         "test_loss": float(after["loss"]),
-        "images_per_s": history.images_per_s,
     }
     arrays = {
         "losses": np.asarray(history.losses, dtype=np.float32),
@@ -203,7 +216,7 @@ def run_damage(config: DamageConfig, seed: int, workspace: Workspace) -> Outcome
     for when, seen in (("before", before), ("after", after)):
         arrays[f"map_{when}"] = seen["map"]
         metrics |= {f"{metric}_{when}": float(seen[metric]) for metric in METRICS}
-    return Outcome(metrics, arrays)
+    return Outcome(metrics, arrays, {"images_per_s": history.images_per_s})
 
 
 class _Observer:

@@ -1,0 +1,299 @@
+"""What the runs of several kinds say together: races, widths, accuracies, and what decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from erfbook.experiments.damage_speed import (
+    FASTER,
+    Arrivals,
+    Race,
+    accuracy_arrivals,
+    accuracy_threshold,
+    adjust_holm,
+    chance_of_faster,
+    loss_arrivals,
+    loss_threshold,
+    run_race,
+    sign_flip_test,
+)
+from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.photographs import METRICS
+from erfbook.experiments.training_growth import mean_interval
+from erfbook.experiments.training_tables import set_side_by_side
+from erfbook.records import Record
+
+MEASURES = ("loss", "accuracy")
+# (kind, what it is compared with). All of them, on the loss, are one family for Holm's method.
+COMPARISONS = (
+    ("soft", "he"),
+    ("soft", "xavier"),
+    ("corners", "he"),
+    ("soft", "corners"),
+    ("xavier_soft", "xavier"),
+)
+PROPOSED = (("soft", "he"), ("soft", "xavier"), ("xavier_soft", "xavier"))
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Runs that differ in how they begin.
+
+    Args:
+        records: of each kind, seed by seed.
+        thresholds: by measure.
+        arrivals: by kind and measure.
+        races: by kind, base and measure.
+        holm: p-values of the races on the loss, adjusted for their number.
+        luck: how often a He run is 1.3 times as fast as a He run of another seed.
+    """
+
+    records: Mapping[str, Sequence[Record]]
+    thresholds: Mapping[str, float]
+    arrivals: Mapping[tuple[str, str], Arrivals]
+    races: Mapping[tuple[str, str, str], Race]
+    holm: Mapping[tuple[str, str], float]
+    luck: float
+
+    @property
+    def note(self) -> str:
+        """What the data are, in words."""
+        return self.records["he"][0].metrics["note"]
+
+    @property
+    def n_seeds(self) -> int:
+        return len(self.records["he"])
+
+    def sizes(self, kind: str, when: str, metric: str = "mass") -> Float[np.ndarray, " run"]:
+        """Return the field's size in px of each run, NaN where it has none."""
+        return take(self.records[kind], f"{metric}_{when}")
+
+    def width(self, kind: str, when: str, metric: str = "mass") -> Estimate:
+        """Return the field's size over that of He's start, paired by seed."""
+        return _mean(self.sizes(kind, when, metric) / self.sizes("he", when, metric), log=True)
+
+
+def compare_starts(records: Mapping[str, Sequence[Record]]) -> Starts:
+    """Race all kinds that are there against each other; ``he`` sets the thresholds.
+
+    Args:
+        records: by kind; the same seeds in the same order in each.
+
+    Raises:
+        ValueError: there is no ``he``, or kinds have different seeds.
+    """
+    if "he" not in records:
+        raise ValueError(f"records must hold the kind 'he', not only {', '.join(records)}")
+    seeds = {kind: [r.spec.seed for r in runs] for kind, runs in records.items()}
+    if any(own != seeds["he"] for own in seeds.values()):
+        raise ValueError(f"every kind must have the same seeds, not {seeds}")
+    he = records["he"]
+    thresholds = {
+        "loss": loss_threshold(he, he[0].metrics["n_classes"]),
+        "accuracy": accuracy_threshold(he),
+    }
+    arrive = {"loss": loss_arrivals, "accuracy": accuracy_arrivals}
+    arrivals = {
+        (kind, measure): arrive[measure](runs, thresholds[measure])
+        for kind, runs in records.items()
+        for measure in MEASURES
+    }
+    pairs = [pair for pair in COMPARISONS if set(pair) <= set(records)]
+    races = {
+        (new, base, measure): run_race(new, arrivals[new, measure], base, arrivals[base, measure])
+        for new, base in pairs
+        for measure in MEASURES
+    }
+    holm = adjust_holm([races[new, base, "loss"].p_value for new, base in pairs])
+    return Starts(
+        records=dict(records),
+        thresholds=thresholds,
+        arrivals=arrivals,
+        races=races,
+        holm=dict(zip(pairs, holm, strict=True)),
+        luck=chance_of_faster(arrivals["he", "loss"]),
+    )
+
+
+def name_starts(starts: Starts, prefix: str = "") -> dict[str, dict]:
+    """Return the results under the names that prose and the ledger use.
+
+    ``speed_soft_he`` is how many times as fast the soft start is as He's, on the training loss.
+    """
+    he = starts.records["he"]
+    proposed = [pair for pair in PROPOSED if pair in starts.holm]
+    named: dict[str, dict] = {
+        "data": {"value": starts.note},
+        "n_steps": {"value": max(int(r.metrics.get("n_steps", 0)) for r in he)},
+        "n_runs": {"value": starts.n_seeds},
+        "n_races": {"value": len(starts.holm)},
+        "n_significant": {"value": sum(p < SIGNIFICANT for p in starts.holm.values())},
+        "n_proposed": {"value": len(proposed)},
+        "n_proposed_insignificant": {
+            "value": sum(starts.holm[pair] >= SIGNIFICANT for pair in proposed)
+        },
+        "least_p": {"value": len(starts.holm) * 2.0 ** (1 - starts.n_seeds)},
+        "luck": {"value": starts.luck},
+    }
+    faster, slower = (
+        sum(getattr(starts.races[*pair, "loss"], name) for pair in proposed)
+        for name in ("n_faster", "n_slower")
+    )
+    named["n_pairs"] = {"value": len(proposed) * starts.n_seeds}
+    named["n_faster"], named["n_slower"] = {"value": faster}, {"value": slower}
+    named["n_faster_net"] = {"value": faster - slower}
+    for measure in MEASURES:
+        named[f"threshold_{measure}"] = {"value": starts.thresholds[measure]}
+    for kind, runs in starts.records.items():
+        arrivals = starts.arrivals[kind, "loss"]
+        named[f"steps_{kind}"] = {"value": float(np.median(arrivals.steps))}
+        named[f"arrived_{kind}"] = {"value": int(arrivals.arrived.sum()), "n": len(runs)}
+        named[f"trained_{kind}"] = _result(shrinkage(starts, kind))
+        named[f"accuracy_{kind}"] = _result(_mean(take(runs, "accuracy")))
+        for when in ("before", "after") if kind != "he" else ():
+            named[f"width_{when}_{kind}"] = _result(starts.width(kind, when))
+    for (new, base, measure), race in starts.races.items():
+        tail = "" if measure == "loss" else "_accuracy"
+        named[f"speed_{new}_{base}{tail}"] = race.mean.as_result()
+        named[f"p_{new}_{base}{tail}"] = {"value": race.p_value}
+        named[f"faster_{new}_{base}{tail}"] = {"value": race.n_faster, "n": starts.n_seeds}
+    for (new, base), p in starts.holm.items():
+        named[f"holm_{new}_{base}"] = {"value": p}
+    named["corners_slower"] = {"value": starts.races["corners", "he", "loss"].mean.high < 1}
+    named["soft_beats_corners"] = {"value": starts.races["soft", "corners", "loss"].mean.low > 1}
+    return {f"{prefix}{name}": result for name, result in named.items()}
+
+
+def tabulate_races(starts: Starts) -> pd.DataFrame:
+    """Return a row a comparison: ratio of steps, p-values, seeds that are 30 % faster."""
+    rows = []
+    for new, base in starts.holm:
+        loss, accuracy = (starts.races[new, base, measure] for measure in MEASURES)
+        rows.append(
+            {
+                "": f"{LABELS[new]} against {LABELS[base]}",
+                "speed, training loss": _interval(loss.mean),
+                "p": f"{loss.p_value:.3f}",
+                "p, Holm": f"{starts.holm[new, base]:.3f}",
+                f"seeds ≥ {FASTER:g} ×": f"{loss.n_faster} of {starts.n_seeds}",
+                f"seeds ≤ 1/{FASTER:g} ×": f"{loss.n_slower} of {starts.n_seeds}",
+                "never arrived": str(loss.n_censored),
+                "speed, test accuracy": _interval(accuracy.mean),
+            }
+        )
+    return pd.DataFrame(rows).set_index("").rename_axis(None)
+
+
+def tabulate_starts(published: Starts | None, ours: Starts) -> pd.DataFrame:
+    """Return section 4's statements side by side: the paper, published records, this run."""
+    paper = {
+        "data": "CIFAR-10",
+        "seeds": "“several”",
+        "soft over He": "1.3 “in a few cases”",
+        "soft over Xavier": "1.3 “in a few cases”",
+        "seeds ≥ 1.3 ×, soft over He": "“a few”",
+        "seeds ≤ 1/1.3 ×, soft over He": "not stated",
+        "He over He of another seed ≥ 1.3 ×": "not stated",
+        "significant (Holm)": "“not always”",
+        "corners over He": "“slow”",
+        "soft over corners": "“usually works better”",
+    }
+    name = "init-damage"
+    cells = {name: _cells(published)} if published else {}
+    return set_side_by_side(paper, cells, {name: _cells(ours)})
+
+
+def compare_links(records: Mapping[str, Sequence[Record]]) -> dict[str, dict]:
+    """Return accuracies of each kind of connections against dense ones, paired by seed.
+
+    Args:
+        records: by kind; ``he`` are the dense ones. Only seeds that all have count.
+
+    Returns:
+        Results by name: ``links_accuracy_sparse5``, and ``links_gain_sparse5`` (points of accuracy
+        over dense) with ``links_p_sparse5``, the exact sign-flip test.
+    """
+    shared = set.intersection(*({r.spec.seed for r in runs} for runs in records.values()))
+    values = {
+        kind: take([r for r in runs if r.spec.seed in shared], "accuracy")
+        for kind, runs in records.items()
+    }
+    named: dict[str, dict] = {"links_n_runs": {"value": len(shared)}}
+    for kind, accuracies in values.items():
+        named[f"links_accuracy_{kind}"] = _result(_mean(accuracies))
+        if kind != "he":
+            gain = 100 * (accuracies - values["he"])
+            named[f"links_gain_{kind}"] = {**_result(_mean(gain)), "unit": "points"}
+            named[f"links_p_{kind}"] = {"value": sign_flip_test(np.nan_to_num(gain))}
+    weights = {int(r.metrics["n_weights"]) for runs in records.values() for r in runs}
+    named["links_same_weights"] = {"value": len(weights) == 1}
+    return named
+
+
+LABELS = {
+    "he": "He",
+    "soft": "soft",
+    "corners": "corners",
+    "xavier": "Xavier",
+    "xavier_soft": "soft on Xavier",
+    "soft2": "soft, contrast 2",
+    "soft8": "soft, contrast 8",
+    "dilated5": "dilated, 5 × 5",
+    "sparse5": "sparse, 5 × 5",
+    "dilated7": "dilated, 7 × 7",
+    "sparse7": "sparse, 7 × 7",
+    "sparse9": "sparse, 9 × 9",
+}
+
+
+def take(records: Sequence[Record], name: str) -> Float[np.ndarray, " run"]:
+    """Return one number of each run; NaN where a run diverged or has none."""
+    return np.array([float(r.metrics.get(name, math.nan)) for r in records])
+
+
+def shrinkage(starts: Starts, kind: str, metric: str = METRICS[1]) -> Estimate:
+    """Return a kind's field after training over before, mean over seeds."""
+    return _mean(
+        starts.sizes(kind, "after", metric) / starts.sizes(kind, "before", metric), log=True
+    )
+
+
+def _mean(values: Float[np.ndarray, " run"], *, log: bool = False) -> Estimate:
+    """Return the mean over runs that have a value, with its interval."""
+    there = values[np.isfinite(values)]
+    if not len(there):
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    return mean_interval(there, log=log)
+
+
+def _result(e: Estimate) -> dict:
+    return e.as_result() if e.n else {"value": math.nan}
+
+
+def _cells(starts: Starts) -> dict[str, str]:
+    race = {pair: starts.races[*pair, "loss"] for pair in starts.holm}
+    soft = race["soft", "he"]
+    n_significant = sum(p < SIGNIFICANT for p in starts.holm.values())
+    return {
+        "data": starts.note,
+        "seeds": str(starts.n_seeds),
+        "soft over He": _interval(soft.mean),
+        "soft over Xavier": _interval(race["soft", "xavier"].mean),
+        "seeds ≥ 1.3 ×, soft over He": f"{soft.n_faster} of {starts.n_seeds}",
+        "seeds ≤ 1/1.3 ×, soft over He": f"{soft.n_slower} of {starts.n_seeds}",
+        "He over He of another seed ≥ 1.3 ×": f"{starts.luck:.0%}",
+        "significant (Holm)": f"{n_significant} of {len(starts.holm)}",
+        "corners over He": _interval(race["corners", "he"].mean),
+        "soft over corners": _interval(race["soft", "corners"].mean),
+    }
+
+
+def _interval(e: Estimate) -> str:
+    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
