@@ -199,7 +199,7 @@ def shuffle_weights(model: nn.Module, seed: int) -> nn.Module:
 
 
 def calibrate_batch_norm(
-    model: nn.Module, crops: Float[torch.Tensor, "n 3 side side"], batch_size: int = 8
+    model: nn.Module, crops: Float[torch.Tensor, "n 3 height width"], batch_size: int = 8
 ) -> None:
     """Set the running statistics of every batch norm to the mean over batches of the crops."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

@@ -94,14 +94,17 @@ class Growth:
     def rank_correlation(self, score: str = "accuracy", name: str = "mass") -> Estimate:
         """Return Spearman's correlation of size and score over the moments of each run, averaged.
 
-        Only moments after the first half epoch count.
+        Only moments after the first half epoch count. A run whose size or score never moved has
+        none; NaN if that is every run.
         """
         late = self.epochs >= SETTLED
-        pairs = zip(
-            self.numbers[f"calibrated_{name}"][:, late], self.numbers[score][:, late], strict=True
-        )
-        found = mean_interval(np.array([stats.spearmanr(size, s).statistic for size, s in pairs]))
-        return Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0), found.n)
+        sizes, scores = self.numbers[f"calibrated_{name}"][:, late], self.numbers[score][:, late]
+        found = np.array([_spearman(x, y) for x, y in zip(sizes, scores, strict=True)])
+        found = found[np.isfinite(found)]
+        if not len(found):
+            return Estimate(math.nan, math.nan, math.nan, 0)
+        e = mean_interval(found)
+        return Estimate(e.value, max(e.low, -1.0), min(e.high, 1.0), e.n)
 
     def depth_slope(self, name: str = "mass") -> Estimate:
         """Return the exponent of measured size against theoretical field, layer by layer."""
@@ -246,6 +249,11 @@ def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
     if growth.depth:
         named["depth_slope"] = growth.depth_slope().as_result()
     return {f"{prefix}_{name}": result for name, result in named.items()}
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> float:
+    moves = len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0
+    return float(stats.spearmanr(x, y).statistic) if moves else math.nan
 
 
 def _px(values: np.ndarray) -> dict[str, Any]:

@@ -7,6 +7,7 @@ with and without theirs, for several initialisations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -57,12 +58,12 @@ class InitialField:
     @property
     def share(self) -> Estimate:
         """Size by mass over the side of the theoretical field."""
-        return mean_interval(self.numbers["mass"] / FIELDS[self.network], log=True)
+        return _mean(self.numbers["mass"] / FIELDS[self.network])
 
     @property
     def diameter(self) -> Estimate:
         """Diameter of the disc as large as luo's size, px."""
-        return mean_interval(self.numbers["pixels"] * DIAMETER, log=True)
+        return _mean(self.numbers["pixels"] * DIAMETER)
 
 
 def confirm_field(config: ClassConfig | SceneConfig, side: int = 64) -> int:
@@ -123,7 +124,7 @@ def name_initial(fields: Sequence[InitialField]) -> dict[str, dict]:
         named[f"initial_share_{tag}"] = f.share.as_result()
         named[f"initial_diameter_{tag}"] = {**f.diameter.as_result(), "unit": "px"}
         if not f.skip:
-            ratio = mean_interval(f.numbers["mass"] / _twin(f, fields).numbers["mass"], log=True)
+            ratio = _mean(f.numbers["mass"] / _twin(f, fields).numbers["mass"])
             named[f"initial_noskip_ratio_{f.network}_{f.init}_{f.reading}"] = ratio.as_result()
     for network in dict.fromkeys(f.network for f in fields):
         shares = [f.share.value for f in fields if f.skip and f.network == network]
@@ -168,6 +169,12 @@ def _twin(f: InitialField, fields: Sequence[InitialField]) -> InitialField:
     return next(g for g in fields if g.skip and _key(g) == _key(f))
 
 
+def _mean(values: np.ndarray) -> Estimate:
+    """Return the mean over networks; one whose unit is dead on every crop has no size."""
+    alive = values[np.isfinite(values)]
+    return mean_interval(alive, log=True) if len(alive) else Estimate(math.nan, math.nan, math.nan, 0)
+
+
 def _interval(values: np.ndarray) -> str:
-    e = mean_interval(values, log=True)
+    e = _mean(values)
     return f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]"

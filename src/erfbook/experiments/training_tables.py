@@ -42,6 +42,11 @@ def configure_scenes(profile: str, **changes: Any) -> SceneConfig:
     return _change(wanted, changes)
 
 
+def change_rate(config: ClassConfig, lr: float) -> ClassConfig:
+    """Return a configuration with another learning rate, named by it."""
+    return replace(config, lr=lr, name=f"{config.name}, rate {lr:g}")
+
+
 def read_published(stores: Iterable[Store], experiment: str) -> dict[str, Growth]:
     """Return what stores hold of the paper's network and data, by configuration.
 
