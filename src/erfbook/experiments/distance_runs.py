@@ -121,7 +121,7 @@ def make_data(config: DistanceConfig, seed: int) -> ImageSet:
 
 
 def measure_decision(
-    network: ValidNet, images: Float[torch.Tensor, "n 3 side side"]
+    network: nn.Module, images: Float[torch.Tensor, "n 3 side side"]
 ) -> Float[np.ndarray, "side side"]:
     """Return the decision's effective receptive field with a mass of one."""
     values = erf.measure(Decision(network), images, "unit").values

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from erfbook.experiments.distance_runs import (
@@ -25,7 +24,7 @@ from erfbook.experiments.distance_speed import measure_speeds, predict_speeds, s
 from erfbook.experiments.distance_task import distance_px
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.registry import obtain
-from erfbook.experiments.training_growth import mean_interval
+from erfbook.experiments.training_growth import answer, mean_interval
 from erfbook.records import Record, Store
 
 LEARNT = 0.9  # accuracy from which a task counts as learnt; chosen by us
@@ -74,7 +73,7 @@ class DistanceStudy:
         tasks: by distance.
         blind: the farthest mark asked of a network whose theoretical field ends before it.
         predicted: S(d) from the untrained field, in units of the first distance's.
-        measured: the same, measured on untrained networks (seed, distance).
+        measured: the same, measured on each untrained network (seed, distance).
     """
 
     config: DistanceConfig
@@ -153,7 +152,7 @@ def study_distances(
         tasks=tasks,
         blind=summarise_task(obtain(DISTANCE, blind, seeds, store)),
         predicted=predicted / predicted[0],
-        measured=speeds / speeds[:, 0].mean(),
+        measured=speeds / speeds[:, :1],
     )
 
 
@@ -221,13 +220,16 @@ def name_distances(study: DistanceStudy) -> dict[str, dict[str, Any]]:
     named["slope_95"] = study.slope("radius95").as_result()
     named["n_learnt"] = {"value": len(learnt(study))}
     named["n_distances"] = {"value": len(study.far)}
-    named["speed_predicted_far"] = {"value": float(study.predicted[-1])}
-    named["speed_far"] = mean_interval(study.measured[:, -1]).as_result()
-    named["speed_predicted_near"] = {"value": float(study.predicted[config.distances.index(near)])}
-    named["speed_near"] = mean_interval(study.measured[:, config.distances.index(near)]).as_result()
-    named["answer_far"] = {"value": _answer(study.growth(far))}
-    named["answer_near"] = {"value": _answer(study.growth(near))}
-    named["answer_lots"] = {"value": _answer(study.growth(None))}
+    for word, distance in (("near", near), ("far", far)):
+        place = config.distances.index(distance)
+        found = study.measured[:, place]
+        # Products of two noisy gradients may be negative; ratios are averaged as such where not.
+        speed = mean_interval(found, log=bool((found > 0).all()))
+        named[f"speed_{word}"] = speed.as_result()
+        named[f"speed_predicted_{word}"] = {"value": float(study.predicted[place])}
+    named["answer_far"] = {"value": answer(study.growth(far))}
+    named["answer_near"] = {"value": answer(study.growth(near))}
+    named["answer_lots"] = {"value": answer(study.growth(None))}
     return named
 
 
@@ -236,35 +238,10 @@ def learnt(study: DistanceStudy) -> tuple[int, ...]:
     return tuple(d for d in study.far if study[d].after("accuracy").min() >= LEARNT)
 
 
-def tabulate_distances(study: DistanceStudy) -> pd.DataFrame:
-    """Return accuracy, radii, mass at the circle and steps for every task, means over seeds."""
-    rows = {}
-    for distance, task in study.tasks.items():
-        ring = "–"
-        if distance is not None:
-            place = study.config.distances.index(distance)
-            first, last = task.numbers["ring"][:, [0, -1], place].mean(0)
-            ring = f"{first:.0%} → {last:.0%}"
-        steps = float(np.median(task.steps_to_learn))
-        rows["by lot" if distance is None else f"{distance} px"] = {
-            "accuracy": f"{task.after('accuracy').mean():.1%}",
-            "half of the mass within": _arrow(task, "radius50"),
-            "95 % within": _arrow(task, "radius95"),
-            "mass at the circle": ring,
-            "size as the paper's": _arrow(task, "size"),
-            "steps to halve the loss": f"{steps:.0f}" if math.isfinite(steps) else "not reached",
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("asked for")
-
-
 def profile_tasks(study: DistanceStudy) -> dict[int | str | None, Float[np.ndarray, " radius"]]:
     """Return the mass at each whole distance from the centre, before training and by task."""
     found: dict[int | str | None, np.ndarray] = {"before": mass_by_radius(study[None].maps[0])}
     return found | {distance: mass_by_radius(t.maps[-1]) for distance, t in study.tasks.items()}
-
-
-def _arrow(task: Task, name: str) -> str:
-    return f"{task.before(name).mean():.1f} → {task.after(name).mean():.1f} px"
 
 
 def _pixels(values: Float[np.ndarray, " seed"]) -> dict[str, Any]:
@@ -275,9 +252,3 @@ def _gap_to_guessing(task: Task, n_test: int) -> float:
     """Return how many standard errors of a fair coin the mean accuracy lies from one half."""
     found = task.after("accuracy")
     return float(abs(found.mean() - 0.5) / (0.5 / math.sqrt(n_test * len(found))))
-
-
-def _answer(ratio: Estimate) -> str:
-    if ratio.low > 1:
-        return "grew"
-    return "shrank" if ratio.high < 1 else "cannot be told from no change"

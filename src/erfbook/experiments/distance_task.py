@@ -26,6 +26,7 @@ from erfbook.experiments.estimates import seed_for
 
 VERSION = 1
 GREY = 128
+CLASSES = ("darker", "lighter")
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def make_ring_set(
         splits.append(Split(images, torch.from_numpy(labels.astype(np.uint8))))
     asked = "labels drawn by lot" if distance is None else f"asked for the mark at {distance} px"
     note = f"synthetic marks in noise, {asked}"
-    return ImageSet("rings", note, ("darker", "lighter"), *splits, f"{rings.fingerprint}-{seed}")
+    return ImageSet("rings", note, CLASSES, splits[0], splits[1], f"{rings.fingerprint}-{seed}")
 
 
 @lru_cache(maxsize=2)

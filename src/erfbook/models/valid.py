@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,9 +33,7 @@ class Middle(nn.Module):
         super().__init__()
         self.side = side
 
-    def forward(
-        self, x: Float[Tensor, "batch 3 row column"]
-    ) -> Float[Tensor, "batch 1 side side"]:
+    def forward(self, x: Float[Tensor, "batch 3 row column"]) -> Float[Tensor, "batch 1 side side"]:
         if min(x.shape[2:]) < self.side:
             raise UserError(
                 f"the unit's field spans {self.side} px; an image must be as large, not "
@@ -122,7 +119,8 @@ class ValidNet(nn.Module):
             self.features.add_module(f"layer{i + 1}", layer)
         self.head = nn.Conv2d(channels, n_classes, 1)
         nn.init.normal_(self.head.weight, 0.0, math.sqrt(1 / channels))
-        nn.init.zeros_(self.head.bias)
+        if self.head.bias is not None:  # for the type checker: there is one
+            nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Float[Tensor, "batch 3 row column"]) -> Float[Tensor, "batch n_classes"]:
         return self.head(self.features(x)).flatten(1)
@@ -135,15 +133,12 @@ class Decision(nn.Module):
         network: what decides; its layers are shared, its head is copied.
     """
 
-    def __init__(self, network: ValidNet) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        weight, bias = network.head.weight.detach(), network.head.bias
-        self.features = network.features
-        self.unit = nn.Conv2d(weight.shape[1], 1, 1).to(weight.device)
-        with torch.no_grad():
-            self.unit.weight.copy_(weight[1:2] - weight[0:1])
-            if bias is not None and self.unit.bias is not None:
-                self.unit.bias.copy_(bias[1:2] - bias[0:1])
+        self.features = network.get_submodule("features")
+        head = network.get_submodule("head").state_dict()
+        self.unit = nn.Conv2d(head["weight"].shape[1], 1, 1).to(head["weight"])
+        self.unit.load_state_dict({name: part[1:2] - part[0:1] for name, part in head.items()})
 
     def forward(
         self, x: Float[Tensor, "batch 3 row column"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -139,9 +140,9 @@ def plot_distance_speed(axes: np.ndarray, study, others: Mapping[str, np.ndarray
         others: predicted speeds of networks with the same theoretical field, by name.
     """
     distances = np.array(study.config.distances)
-    styles = ("-", "--", "-.", ":")
-    for (name, speeds), style in zip(others.items(), styles, strict=False):
-        axes[0].plot(distances, speeds, color=INK, linestyle=style, linewidth=1.3, label=name)
+    dashes = ("-", "--", "-.", ":")
+    for (name, speeds), dash in zip(others.items(), dashes, strict=False):
+        axes[0].plot(distances, speeds, color=INK, linestyle=dash, linewidth=1.3, label=name)
     mean = study.measured.mean(0)
     seen = mean > 0
     for one in study.measured:
@@ -158,7 +159,8 @@ def plot_distance_speed(axes: np.ndarray, study, others: Mapping[str, np.ndarray
     for i, distance in enumerate(distances):
         steps = study[int(distance)].steps_to_learn
         done = np.isfinite(steps)
-        style = {"color": _color(study, distance), "linestyle": "", "marker": _MARKERS[i]}
+        style: dict[str, Any] = {"linestyle": "", "marker": _MARKERS[i % len(_MARKERS)]}
+        style["color"] = _color(study, distance)
         axes[1].plot(np.full(done.sum(), study.predicted[i]), steps[done], markersize=5,
                      label=f"{distance} px", **style)  # fmt: skip
         if not done.all():
@@ -216,6 +218,5 @@ def _points(ax: plt.Axes, x: np.ndarray, estimates: list, **style) -> None:
 
 def _legend_below(ax: plt.Axes, *, columns: int) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    ax.get_figure().legend(
-        handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2
-    )
+    figure: Any = ax.get_figure()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2)

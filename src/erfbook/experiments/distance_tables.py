@@ -1,0 +1,76 @@
+"""Tables of the controlled task: this run's tasks, and what published records say."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from erfbook.experiments.distance_runs import DISTANCE
+from erfbook.experiments.distance_summary import DistanceStudy, Task, summarise_task
+from erfbook.models.valid import valid_field_px
+from erfbook.records import Record, Store
+
+
+def tabulate_distances(study: DistanceStudy) -> pd.DataFrame:
+    """Return accuracy, radii, mass at the circle and steps for every task, means over seeds."""
+    rows = {}
+    for distance, task in study.tasks.items():
+        ring = "–"
+        if distance is not None:
+            place = study.config.distances.index(distance)
+            first, last = task.numbers["ring"][:, [0, -1], place].mean(0)
+            ring = f"{first:.0%} → {last:.0%}"
+        steps = float(np.median(task.steps_to_learn))
+        rows["by lot" if distance is None else f"{distance} px"] = {
+            "accuracy": f"{task.after('accuracy').mean():.1%}",
+            "half of the mass within": _arrow(task, "radius50"),
+            "95 % within": _arrow(task, "radius95"),
+            "mass at the circle": ring,
+            "size as the paper's": _arrow(task, "size"),
+            "steps to halve the loss": f"{steps:.0f}" if math.isfinite(steps) else "not reached",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("asked for")
+
+
+def tabulate_published(store: Store) -> pd.DataFrame:
+    """Return what published records say, a row a network and a task; empty if there are none."""
+    groups: dict[str, list[Record]] = {}
+    for record in store.select(DISTANCE.name):
+        groups.setdefault(json.dumps(record.spec.config, sort_keys=True), []).append(record)
+    found = [(records[0].spec.config, summarise_task(records)) for records in groups.values()]
+    found.sort(key=lambda f: (describe_network(f[0]), f[1].distance is None, f[1].distance or 0))
+    rows = []
+    for settings, task in found:
+        asked = "by lot" if task.distance is None else f"{task.distance} px"
+        rows.append(
+            {
+                "network": describe_network(settings),
+                "asked for": asked,
+                "runs": len(task.steps_to_learn),
+                "accuracy": f"{task.after('accuracy').mean():.1%}",
+                "half of the mass within": _arrow(task, "radius50"),
+            }
+        )
+    return pd.DataFrame(rows or [{"published records": "none yet"}])
+
+
+def describe_network(settings: Mapping[str, Any]) -> str:
+    """Return a network in words.
+
+    >>> describe_network({"kernels": [3, 3], "dilations": [1, 4], "channels": 8})
+    'kernels 3 3, dilations 1 4, 8 channels, field 11 px'
+    """
+    kernels, dilations = settings["kernels"], settings["dilations"]
+    dilated = f", dilations {' '.join(map(str, dilations))}" if len(dilations) else ""
+    field = valid_field_px(kernels, dilations)
+    words = f"kernels {' '.join(map(str, kernels))}{dilated}"
+    return f"{words}, {settings['channels']} channels, field {field} px"
+
+
+def _arrow(task: Task, name: str) -> str:
+    return f"{task.before(name).mean():.1f} → {task.after(name).mean():.1f} px"
