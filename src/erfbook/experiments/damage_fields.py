@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ class InitialField:
     """The field of one kind of network before training.
 
     Args:
-        name: the kind.
+        kind: what distinguishes it, in words.
         map: mean |g| over networks and inputs, each network scaled to the same mass.
         predicted: the same from exact power propagation, its square root: what |g| is
             proportional to where the gradient is Gaussian.
@@ -42,7 +42,7 @@ class InitialField:
         samples: each network's map, kept for ratios of sizes.
     """
 
-    name: str
+    kind: str
     map: Float[np.ndarray, "side side"]
     predicted: Float[np.ndarray, "side side"]
     sizes: Mapping[str, Estimate]
@@ -57,7 +57,7 @@ class InitialField:
 
 
 def measure_initial_fields(
-    configs: Sequence[DamageConfig],
+    configs: Mapping[str, DamageConfig],
     *,
     n_networks: int,
     n_inputs: int = 4,
@@ -67,18 +67,50 @@ def measure_initial_fields(
     """Measure random networks on a plane that holds their whole field, and predict them.
 
     Args:
-        configs: the kinds; of each only the network and its initialisation count.
+        configs: the kinds by name; of each only the network and its initialisation count.
         n_networks: networks of each kind.
         n_inputs: standard normal inputs a network sees.
         n_resamples: bootstrap resamples of networks.
         seed: of networks and inputs.
 
     Returns:
-        The kinds by name, in the order given.
+        The fields by the same names.
     """
     return {
-        config.kind: _measure(config, n_networks, n_inputs, n_resamples, seed) for config in configs
+        kind: _measure(config, n_networks, n_inputs, n_resamples, seed)
+        for kind, config in configs.items()
     }
+
+
+def name_fields(
+    fields: Mapping[str, InitialField], ratios: Mapping[str, Mapping[str, tuple[Estimate, float]]]
+) -> dict[str, dict]:
+    """Return the results under the names that prose and the ledger use.
+
+    ``ratio_sparse7_mass`` is the size of that kind over that of dense He kernels, by mass.
+    """
+    named: dict[str, dict] = {}
+    for kind, field in fields.items():
+        named[f"kurtosis_{kind}"] = field.kurtosis.as_result()
+        named[f"kurtosis_predicted_{kind}"] = {"value": field.predicted_kurtosis}
+        named[f"r2_{kind}"] = {"value": field.r_squared}
+        named[f"live_{kind}"] = {"value": field.live}
+        for metric in METRICS:
+            named[f"size_{kind}_{metric}"] = {**field.sizes[metric].as_result(), "unit": "px"}
+            named[f"size_predicted_{kind}_{metric}"] = {
+                "value": field.predicted_sizes[metric],
+                "unit": "px",
+            }
+    for kind, found in ratios.items():
+        for metric, (estimate, predicted) in found.items():
+            named[f"ratio_{kind}_{metric}"] = estimate.as_result()
+            named[f"ratio_predicted_{kind}_{metric}"] = {"value": predicted}
+    off = [abs(e.value / p - 1) for found in ratios.values() for e, p in found.values()]
+    named["ratio_error"] = {"value": max(off)}
+    weights = {field.n_weights for field in fields.values()}
+    named["fields_n_weights"] = {"value": max(weights)}
+    named["fields_same_weights"] = {"value": len(weights) == 1}
+    return named
 
 
 def compare_fields(
@@ -120,7 +152,7 @@ def _measure(
         for metric in METRICS
     }
     return InitialField(
-        name=config.kind,
+        kind=config.kind,
         map=measured,
         predicted=predicted / predicted.sum(),
         sizes=sizes,

@@ -1,5 +1,19 @@
 """Figures of the book: each function takes axes and a result, draws, and returns the axes."""
 
+from erfbook.plots.damage import (
+    plot_damage_corners,
+    plot_damage_fields,
+    plot_damage_kernels,
+    plot_damage_limit,
+    plot_damage_profiles,
+    plot_damage_sizes,
+)
+from erfbook.plots.damage_speed import (
+    plot_damage_curves,
+    plot_damage_links,
+    plot_damage_speed,
+    plot_damage_widths,
+)
 from erfbook.plots.derivation import (
     plot_architectures,
     plot_coefficients,
@@ -82,6 +96,16 @@ __all__ = [
     "plot_architectures",
     "plot_border_cut",
     "plot_coefficients",
+    "plot_damage_corners",
+    "plot_damage_curves",
+    "plot_damage_fields",
+    "plot_damage_kernels",
+    "plot_damage_limit",
+    "plot_damage_links",
+    "plot_damage_profiles",
+    "plot_damage_sizes",
+    "plot_damage_speed",
+    "plot_damage_widths",
     "plot_distance_images",
     "plot_distance_learning",
     "plot_distance_maps",

@@ -12,7 +12,7 @@ from erfbook.plots.style import COLORS, paper_reference
 
 
 def plot_damage_curves(axes: np.ndarray, starts) -> np.ndarray:
-    """Draw smoothed training loss and test accuracy against the step: means, and ranges of seeds."""
+    """Draw smoothed training loss and test accuracy against the step: mean and range of seeds."""
     for ax, measure in zip(axes, ("loss", "accuracy"), strict=True):
         for kind in starts.records:
             label, color, _ = KINDS[kind]
