@@ -307,3 +307,44 @@ def test_compiled_steps_are_asked_for_by_the_recipe(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model: asked.append(model) or model)
     net, _ = run(recipe=recipe(compile=True))
     assert asked == [net]
+
+
+@pytest.mark.parametrize("block", [2, 4, 100])
+def test_looking_at_losses_in_blocks_changes_no_bit(monkeypatch, block):
+    """A GPU's losses are fetched in blocks; here the processor's are."""
+    wanted = outcome(*run(observe_at=(0, 1 / 3, 2)))
+    monkeypatch.setattr(module, "_BLOCK", {"cpu": block})
+    assert differing(outcome(*run(observe_at=(0, 1 / 3, 2))), wanted) == []
+
+
+def test_a_block_of_losses_names_its_first_bad_step_and_nothing_after_it_is_kept(
+    monkeypatch, tmp_path
+):
+    how, messages = recipe(lr=1e12, warmup=0), []
+    for block in (1, 5):
+        monkeypatch.setattr(module, "_BLOCK", {"cpu": block})
+        path = tmp_path / f"{block}.run"
+        checkpoint = training.Checkpoint(path, every_s=0)
+        with pytest.raises(training.Diverged, match=r"the loss is nan at step \d of 9") as error:
+            run(recipe=how, observe=None, checkpoint=checkpoint)
+        messages.append(str(error.value).split(" of 9")[0])
+        assert path.exists() is (block == 1)
+    assert messages[0] == messages[1]
+    assert "nothing is kept of the run" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "drawn"),
+    [("a run", "0", True), ("a run", "", False), ("a run", "1", False), ("", "0", False)],
+)
+def test_the_bar_is_drawn_where_there_is_a_terminal_or_where_it_is_asked_for(
+    monkeypatch, capsys, name, variable, drawn
+):
+    monkeypatch.setenv("TQDM_DISABLE", variable)
+    run(progress=name)
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert bool(written.err) is drawn
+    if drawn:
+        last = written.err.split("\r")[-1]
+        assert "a run: 100%" in last and "images/s" in last and "loss=" in last

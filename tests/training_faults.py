@@ -25,7 +25,6 @@ from training_cases import outcome, recipe, run, small_net
 from erfbook import training
 
 LONG = recipe(epochs=15)  # 45 steps
-torch.set_num_threads(1)  # a fork has no worker threads
 
 
 def train_to(folder: Path, name: str, *, keep: bool = True, pause_s: float = 0.0) -> None:
@@ -119,7 +118,7 @@ def interrupt(folder: Path) -> int:
 
 
 def fill_the_disk(folder: Path) -> dict[str, int]:
-    """Let no file grow beyond 1 kB after six pieces of one step or one observation; then let the run end."""
+    """After six pieces of a run, let no file grow beyond 1 kB."""
 
     def full(deadline: float | None) -> Callable[[], None]:
         def work() -> None:
@@ -145,6 +144,7 @@ def fill_the_disk(folder: Path) -> dict[str, int]:
 def main() -> None:
     """Make every fault and print what came of it."""
     folder = Path(sys.argv[1])
+    torch.set_num_threads(1)  # a fork has no worker threads
     logging.basicConfig(format="%(message)s")
     assert wait(fork(lambda: train_to(folder, "whole", keep=False))) == 0
     kill_while_writing(folder)
