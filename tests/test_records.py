@@ -65,7 +65,9 @@ def test_equal_content_has_equal_bytes():
 def test_the_key_asks_what_a_setting_is_not_how_it_is_written():
     key = SPEC.key
     assert key == Spec("toy", 1, json.loads(json.dumps(SPEC.config)), 0, "data-1").key
-    assert Spec("toy", 1, {"epochs": 10}, 0, "d").key == Spec("toy", 1, {"epochs": 10.0}, 0, "d").key
+    assert (
+        Spec("toy", 1, {"epochs": 10}, 0, "d").key == Spec("toy", 1, {"epochs": 10.0}, 0, "d").key
+    )
     others = [
         Spec("toy2", 1, SPEC.config, 0, "data-1"),
         Spec("toy", 2, SPEC.config, 0, "data-1"),
@@ -335,9 +337,10 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])
 def test_compact_maps_come_back_within_their_rounding(dtype):
     """uint8 rounds to 1/255 of the scale, so by 1/510; float16 has 11 bits, then steps of 2^-24."""
-    maps = np.random.default_rng(0).random((3, 5, 8, 8)) ** 8 * np.array([1e-12, 1, 1e9])[
-        :, None, None, None
-    ]
+    maps = (
+        np.random.default_rng(0).random((3, 5, 8, 8)) ** 8
+        * np.array([1e-12, 1, 1e9])[:, None, None, None]
+    )
     maps[1, 2] = 0
     small = records.compact("maps", maps, dtype=dtype)
     assert small["maps"].dtype == dtype and small["maps_scale"].shape == (3, 5)

@@ -26,6 +26,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 _RECORD = re.compile(r"(?:records/)?([A-Za-z0-9][\w.-]*/[0-9a-f]{24})\.npz", re.ASCII)
 _UNFINISHED = re.compile(rf"{RESERVED}/([0-9a-f]{{24}})([.-][\w.-]*)", re.ASCII)
+_NOT_ONE = "{} is cut short, or no file of exported records; copy it again"
 _BLOCK = 1 << 20  # bytes read at once
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError)
 
@@ -38,13 +39,13 @@ class Source:
         place: the file or folder.
         open: a member by its name.
         names: of all members.
-        digests: SHA-256 by member, where the source has them.
+        digests: SHA-256 by member; None where the source has no manifest.
     """
 
     place: Path
     open: Callable[[str], IO[bytes]]
     names: tuple[str, ...]
-    digests: Mapping[str, str]
+    digests: Mapping[str, str] | None
 
     @property
     def records(self) -> dict[str, str]:
@@ -65,7 +66,7 @@ class Source:
 
     def lost(self) -> list[str]:
         """Return members that the manifest promises and that are not there."""
-        return sorted(self.digests.keys() - set(self.names))
+        return sorted((self.digests or {}).keys() - set(self.names))
 
     def read(self, name: str) -> bytes:
         """Return a small member whole.
@@ -91,7 +92,7 @@ class Source:
                 raise Damaged("it is larger than a record can be")
             digest.update(block)
             put(block)
-        if self.digests.get(name, digest.hexdigest()) != digest.hexdigest():
+        if self.digests is not None and self.digests.get(name) != digest.hexdigest():
             raise Damaged("its checksum is not that of the manifest")
 
     def _blocks(self, name: str) -> Iterator[bytes]:
@@ -112,7 +113,7 @@ def open_source(place: Path) -> Iterator[Source]:
     """
     if place.is_dir():
         names = [f.relative_to(place).as_posix() for f in sorted(place.rglob("*")) if f.is_file()]
-        source = Source(place, lambda name: (place / name).open("rb"), tuple(names), {})
+        source = Source(place, lambda name: (place / name).open("rb"), tuple(names), None)
         if not source.records and not source.under_way:
             raise UserError(f"there are no records in the folder {place}")
         yield source
@@ -122,7 +123,7 @@ def open_source(place: Path) -> Iterator[Source]:
     except FileNotFoundError:
         raise UserError(f"there is no file or folder {place}") from None
     except zipfile.BadZipFile:
-        raise UserError(f"{place} is cut short, or no exported records; copy it again") from None
+        raise UserError(_NOT_ONE.format(place)) from None
     except OSError as error:
         raise UserError(f"cannot read {place}: {error.strerror}") from error
     with archive:
@@ -163,7 +164,8 @@ def _read_manifest(archive: zipfile.ZipFile, place: Path) -> dict[str, str]:
             )
         return {str(name): str(digest) for name, digest in head["sha256"].items()}
     except KeyError:
-        raise UserError(f"{place} is no file of exported records: no {MANIFEST} in it") from None
+        # Cut short it may still look like an archive: the one that is its last whole record.
+        raise UserError(_NOT_ONE.format(place)) from None
     except UserError:
         raise
     except (*_BROKEN, ValueError, TypeError, AttributeError) as error:

@@ -152,6 +152,8 @@ def _merge_unfinished(
         spec = read_account(found.read(members[".json"]))
         if spec.key != key:
             raise Damaged(f"its account is that of {spec.experiment} {spec.key}")
+        if any(name.startswith(f"{RESERVED}/{key}") for name in found.lost()):
+            raise Damaged("a part of it is missing")
         for member in members.values():  # all of it is whole before any of it is put in place
             found.copy(member, len)
     except Damaged as error:

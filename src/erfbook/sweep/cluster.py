@@ -14,11 +14,11 @@ from erfbook.experiments.registry import Experiment
 from erfbook.records import Conflict, Store
 from erfbook.records.record import RESERVED
 from erfbook.records.words import duration
+from erfbook.sweep.jobs import import_or_say, read_jobs, start_jobs
 from erfbook.sweep.local import Say, Tally, begin_words, first_line
 from erfbook.sweep.plan import Run
 from erfbook.sweep.remote import Answer, Task, carry_out
 
-_INSTALL = "pip install 'dask==2026.8.0' 'distributed==2026.8.0' 'dask-jobqueue>=0.9'"
 _CONNECT_S = 15.0
 _FIRST_WORKER_S = 3600.0  # a batch system may let a job wait; a shorter budget ends it sooner
 _GRACE_S = 20.0  # after the deadline, for checkpoints and answers on their way
@@ -40,7 +40,7 @@ def sweep_on(
     records come back with the answer. Where workers offer a resource ``GPU``, a run takes one.
 
     Args:
-        scheduler: its address, or a dask-jobqueue configuration (see :func:`start_jobs`).
+        scheduler: its address, or a dask-jobqueue configuration (see :mod:`erfbook.sweep.jobs`).
         experiment, runs: what to make, from :func:`erfbook.sweep.plan.lay_out`.
         store: where records go.
         device: what computes on a worker; its GPU if it has one and this is None.
@@ -51,11 +51,10 @@ def sweep_on(
         UserError: Dask is not installed, or nobody answers at the address.
         RunError: the scheduler is gone; the records that came back are kept.
     """
-    distributed = _import("distributed")
     missing = [run for run in runs if not run.is_done and not run.problem]
     if not missing:
         return Tally()
-    with _connect(distributed, scheduler) as client, _token(store.folder) as token:
+    with _connect(scheduler) as client, _token(store.folder) as token:
         resources = _wait_for_workers(client, deadline, say)
         futures = {}
         for n, run in enumerate(missing):
@@ -71,20 +70,21 @@ def sweep_on(
             )
             futures[future] = run
             say(f"{run.label}: {begin_words(run)} when a worker is free")
-        return _collect(distributed, futures, store, deadline, say)
+        return _collect(futures, store, deadline, say)
 
 
 def _collect(
-    distributed: Any,
     futures: Mapping[Any, Run],
     store: Store,
     deadline: float | None,
     say: Say,
 ) -> Tally:
     """Save records as they come, and name what failed; what is not here in time is let go."""
+    from distributed import as_completed
+
     tally = Tally()
     rest = None if deadline is None else max(0.0, deadline - time.monotonic()) + _GRACE_S
-    answers = distributed.as_completed(list(futures), timeout=rest)
+    answers = as_completed(list(futures), timeout=rest)
     try:
         for future in answers:
             run = futures[future]
@@ -136,73 +136,23 @@ def _death(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _connect(distributed: Any, scheduler: str) -> Iterator[Any]:
+def _connect(scheduler: str) -> Iterator[Any]:
     """Yield a client of the scheduler at an address, or of one started for a batch system."""
+    is_file = Path(scheduler).suffix in (".yml", ".yaml")
+    if not is_file and "://" not in scheduler:
+        raise UserError(
+            "--scheduler must be an address such as tcp://host:8786, or a .yml file, "
+            f"not {scheduler!r}"
+        )
+    jobs = read_jobs(Path(scheduler)) if is_file else None
+    distributed = import_or_say("distributed")
     with contextlib.ExitStack() as stack:
-        target: Any = scheduler
-        if Path(scheduler).suffix in (".yml", ".yaml"):
-            target = stack.enter_context(start_jobs(Path(scheduler)))
-        elif "://" not in scheduler:
-            raise UserError(
-                f"--scheduler must be an address such as tcp://host:8786, or a .yml file, "
-                f"not {scheduler!r}"
-            )
+        target = scheduler if jobs is None else stack.enter_context(start_jobs(jobs))
         try:
             client = distributed.Client(target, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise UserError(f"no scheduler answers at {scheduler}: {first_line(error)}") from None
         yield stack.enter_context(client)
-
-
-def start_jobs(file: Path) -> Any:
-    """Return a cluster whose workers are jobs of a batch system.
-
-    The file is a dask-jobqueue configuration with one system in it (``slurm``, ``pbs``, ``sge``,
-    ``lsf``, ``oar``, ``moab``, ``htcondor``, ``local``), and how many jobs to ask for::
-
-        jobs: 4
-        jobqueue:
-          slurm:
-            cores: 8
-            memory: 32GB
-            walltime: "04:00:00"
-            job-extra-directives: ["--gres=gpu:1"]
-            worker-extra-args: ["--resources", "GPU=1", "--nthreads", "1"]
-
-    Raises:
-        UserError: no such file, not such a configuration, or dask-jobqueue is not installed.
-    """
-    import yaml
-
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
-    systems = found.get("jobqueue") if isinstance(found, dict) else None
-    if not isinstance(systems, dict) or len(systems) != 1:
-        raise UserError(f"{file} must have one system under 'jobqueue', such as slurm")
-    jobqueue, dask = _import("dask_jobqueue"), _import("dask")
-    ((system, settings),) = systems.items()
-    classes = {
-        name.removesuffix("Cluster").lower(): getattr(jobqueue, name)
-        for name in dir(jobqueue)
-        if name.endswith("Cluster") and name != "JobQueueCluster"
-    }
-    classes["local"] = _import("dask_jobqueue.local").LocalCluster
-    n_jobs = found.get("jobs", 1)
-    if system not in classes or not isinstance(settings, dict):
-        raise UserError(f"{file}: 'jobqueue' has {system!r}; it can have {', '.join(classes)}")
-    if not isinstance(n_jobs, int) or n_jobs < 1:
-        raise UserError(f"{file}: 'jobs' must be a whole number from 1, not {n_jobs!r}")
-    dask.config.update(dask.config.config, {"jobqueue": {system: settings}})
-    try:
-        cluster = classes[system](scheduler_options={"dashboard_address": ":0"})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{file}: {first_line(error)}") from None
-    cluster.scale(jobs=n_jobs)
-    return cluster
 
 
 def _wait_for_workers(client: Any, deadline: float | None, say: Say) -> dict[str, float] | None:
@@ -232,12 +182,3 @@ def _token(folder: Path) -> Iterator[str]:
         raise RunError(f"cannot write {token}: {error.strerror}") from error
     finally:
         token.unlink(missing_ok=True)
-
-
-def _import(name: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UserError(f"--scheduler needs {error.name}: {_INSTALL}") from None
