@@ -239,6 +239,8 @@ LAPTOP = DistanceConfig(None)
 PAPER = DistanceConfig(
     None, distances=(0, 4, 8, 16, 24), kernels=(9,) * 7, n_train=40_000, n_test=2000, n_maps=200
 )
+# As many layers and the same theoretical field, with a ninth of the weights: a wider start.
+SPREAD = dataclasses.replace(PAPER, kernels=(3,) * 7, dilations=(1, 2, 4, 8, 8, 4, 1))
 
 DISTANCE = Experiment(
     name="erf-distance",
@@ -248,7 +250,7 @@ DISTANCE = Experiment(
     plans={
         "smoke": plan_tasks(SMOKE, 2),
         "laptop": plan_tasks(LAPTOP, 3),
-        "paper": plan_tasks(PAPER, 5),
+        "paper": (*plan_tasks(PAPER, 5), *plan_tasks(SPREAD, 5)),
     },
     run=run_distance,
     fingerprint=lambda config: config.rings.fingerprint,

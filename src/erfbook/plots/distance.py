@@ -14,24 +14,24 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from erfbook.plots.style import COLORS, HEATMAP, INK
 
 # One colour and marker a task, the nearest first; those of labels drawn by lot are the ink's.
-_COLORS = (COLORS["sigmoid"], COLORS["uniform"], COLORS["relu"], COLORS["random"], COLORS["tanh"])
+_PALETTE = (COLORS["sigmoid"], COLORS["uniform"], COLORS["relu"], COLORS["random"], COLORS["tanh"])
 _MARKERS = ("v", "o", "s", "^", "P")
 _LABELS = ("darker", "lighter")
 
 
-def plot_distance_images(axes: np.ndarray, study, image: np.ndarray, tones: np.ndarray):
+def plot_distance_images(axes: np.ndarray, config, image: np.ndarray, tones: np.ndarray):
     """Draw one image once for every task, the asked circle and the label on it.
 
     Args:
         axes: one a distance.
-        study: whose tasks.
+        config: of the tasks.
         image: grey levels (side, side).
         tones: 1 where the mark at a distance is lighter.
     """
-    for i, (ax, distance) in enumerate(zip(axes, study.config.distances, strict=False)):
+    for i, (ax, distance) in enumerate(zip(axes, config.distances, strict=True)):
         ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         _bare(ax)
-        _ring(ax, len(image), distance, _color(study, distance), width=1.8)
+        _ring(ax, len(image), distance, _PALETTE[i % len(_PALETTE)], width=1.8)
         ax.set_title(f"asked for {distance} px")
         ax.set_xlabel(f"label: {_LABELS[int(tones[i])]}")
     return axes
@@ -184,11 +184,11 @@ def _plain_ticks(ax: plt.Axes) -> None:
 
 
 def _place(study, distance: int) -> int:
-    return study.config.distances.index(distance) % len(_COLORS)
+    return study.config.distances.index(distance) % len(_PALETTE)
 
 
 def _color(study, distance: int) -> str:
-    return _COLORS[_place(study, int(distance))]
+    return _PALETTE[_place(study, int(distance))]
 
 
 def _bare(ax: plt.Axes) -> None:
