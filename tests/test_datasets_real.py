@@ -342,6 +342,19 @@ def test_a_full_disk_leaves_no_half_a_file(here, capsys):
     assert list((here / "cache" / "erfbook" / "decoded").iterdir()) == []
 
 
+def test_what_a_killed_process_left_is_removed_and_what_is_under_way_is_not(here):
+    cases.write_small(here / "data" / "small")
+    folder = here / "cache" / "erfbook" / "decoded"
+    name = f"{datasets.fingerprint('small')}.images"
+    folder.mkdir(parents=True)
+    old, new = folder / f".{name}.1.part", folder / f".{name}.2.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    assert_is_small(datasets.load("small"))
+    assert sorted(path.name for path in folder.iterdir()) == [new.name, name]
+
+
 def test_a_set_that_is_not_here_is_named_with_how_to_get_it(here):
     with pytest.raises(UserError, match=r"Small is not in .*small; set ERFBOOK_DATA to a folder"):
         datasets.load("small")

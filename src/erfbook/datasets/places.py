@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from erfbook.errors import RunError
+
+_ABANDONED_SECONDS = 3600.0  # far longer than writing the largest set takes
 
 
 def cache_root() -> Path:
@@ -33,6 +36,10 @@ def destination() -> Path:
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that takes the place of ``path`` once the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                left.unlink()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
