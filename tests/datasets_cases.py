@@ -19,6 +19,9 @@ import pyarrow
 import pyarrow.parquet
 from PIL import Image
 
+from erfbook.datasets import ImageSet
+from erfbook.datasets.counter import shuffled
+
 SIDE, N_CLASSES = 8, 3
 ROWS = {"train": 30, "test": 12}
 SCENE = (6, 10)  # height, width
@@ -91,6 +94,22 @@ def flip(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 0x10
     path.write_bytes(data)
+
+
+def assert_is_small(data: ImageSet) -> None:
+    """Hold a loaded set to the arrays it was written from, in the set's order."""
+    for name, split in (("train", data.train), ("test", data.test)):
+        images, labels = make_images(name)
+        order = shuffled(len(labels))
+        assert np.array_equal(split.images.numpy(), images[order].transpose(0, 3, 1, 2))
+        assert np.array_equal(split.labels.numpy(), labels[order])
+
+
+def spoil_image(path: Path, row: int) -> None:
+    """Cut an image of a parquet file short."""
+    cells = pyarrow.parquet.read_table(path).to_pylist()
+    cells[row]["img"]["bytes"] = cells[row]["img"]["bytes"][:40]
+    rewrite(path, img=[cell["img"] for cell in cells])
 
 
 def file_entry(path: Path) -> dict:
