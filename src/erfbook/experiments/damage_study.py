@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from erfbook.experiments.damage_speed import (
-    FASTER,
     Arrivals,
     Race,
     accuracy_arrivals,
@@ -26,7 +24,6 @@ from erfbook.experiments.damage_speed import (
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.photographs import METRICS
 from erfbook.experiments.training_growth import mean_interval
-from erfbook.experiments.training_tables import set_side_by_side
 from erfbook.records import Record
 
 MEASURES = ("loss", "accuracy")
@@ -166,48 +163,23 @@ def name_starts(starts: Starts, prefix: str = "") -> dict[str, dict]:
         named[f"faster_{new}_{base}{tail}"] = {"value": race.n_faster, "n": starts.n_seeds}
     for (new, base), p in starts.holm.items():
         named[f"holm_{new}_{base}"] = {"value": p}
-    named["corners_slower"] = {"value": starts.races["corners", "he", "loss"].mean.high < 1}
-    named["soft_beats_corners"] = {"value": starts.races["soft", "corners", "loss"].mean.low > 1}
     return {f"{prefix}{name}": result for name, result in named.items()}
 
 
-def tabulate_races(starts: Starts) -> pd.DataFrame:
-    """Return a row a comparison: ratio of steps, p-values, seeds that are 30 % faster."""
-    rows = []
-    for new, base in starts.holm:
-        loss, accuracy = (starts.races[new, base, measure] for measure in MEASURES)
-        rows.append(
-            {
-                "": f"{LABELS[new]} against {LABELS[base]}",
-                "speed, training loss": _interval(loss.mean),
-                "p": f"{loss.p_value:.3f}",
-                "p, Holm": f"{starts.holm[new, base]:.3f}",
-                f"seeds ≥ {FASTER:g} ×": f"{loss.n_faster} of {starts.n_seeds}",
-                f"seeds ≤ 1/{FASTER:g} ×": f"{loss.n_slower} of {starts.n_seeds}",
-                "never arrived": str(loss.n_censored),
-                "speed, test accuracy": _interval(accuracy.mean),
-            }
-        )
-    return pd.DataFrame(rows).set_index("").rename_axis(None)
+def decide(records: Mapping[str, Sequence[Record]]) -> Starts | None:
+    """Return the races of the runs that may decide claims about CIFAR-10, if there are any."""
+    return compare_starts(records) if {"he", "soft", "corners", "xavier"} <= set(records) else None
 
 
-def tabulate_starts(published: Starts | None, ours: Starts) -> pd.DataFrame:
-    """Return section 4's statements side by side: the paper, published records, this run."""
-    paper = {
-        "data": "CIFAR-10",
-        "seeds": "“several”",
-        "soft over He": "1.3 “in a few cases”",
-        "soft over Xavier": "1.3 “in a few cases”",
-        "seeds ≥ 1.3 ×, soft over He": "“a few”",
-        "seeds ≤ 1/1.3 ×, soft over He": "not stated",
-        "He over He of another seed ≥ 1.3 ×": "not stated",
-        "significant (Holm)": "“not always”",
-        "corners over He": "“slow”",
-        "soft over corners": "“usually works better”",
+def name_verdicts(deciding: Starts) -> dict[str, dict]:
+    """Return what the ledger asks about CIFAR-10: all results, and two answers of yes or no."""
+    slow = deciding.races["corners", "he", "loss"].mean
+    soft = deciding.races["soft", "corners", "loss"].mean
+    answers = {
+        "cifar_corners_slower": {"value": slow.high < 1},
+        "cifar_soft_better": {"value": soft.low > 1},
     }
-    name = "init-damage"
-    cells = {name: _cells(published)} if published else {}
-    return set_side_by_side(paper, cells, {name: _cells(ours)})
+    return name_starts(deciding, "cifar_") | answers
 
 
 def compare_links(records: Mapping[str, Sequence[Record]]) -> dict[str, dict]:
@@ -237,22 +209,6 @@ def compare_links(records: Mapping[str, Sequence[Record]]) -> dict[str, dict]:
     return named
 
 
-LABELS = {
-    "he": "He",
-    "soft": "soft",
-    "corners": "corners",
-    "xavier": "Xavier",
-    "xavier_soft": "soft on Xavier",
-    "soft2": "soft, contrast 2",
-    "soft8": "soft, contrast 8",
-    "dilated5": "dilated, 5 × 5",
-    "sparse5": "sparse, 5 × 5",
-    "dilated7": "dilated, 7 × 7",
-    "sparse7": "sparse, 7 × 7",
-    "sparse9": "sparse, 9 × 9",
-}
-
-
 def take(records: Sequence[Record], name: str) -> Float[np.ndarray, " run"]:
     """Return one number of each run; NaN where a run diverged or has none."""
     return np.array([float(r.metrics.get(name, math.nan)) for r in records])
@@ -275,25 +231,3 @@ def _mean(values: Float[np.ndarray, " run"], *, log: bool = False) -> Estimate:
 
 def _result(e: Estimate) -> dict:
     return e.as_result() if e.n else {"value": math.nan}
-
-
-def _cells(starts: Starts) -> dict[str, str]:
-    race = {pair: starts.races[*pair, "loss"] for pair in starts.holm}
-    soft = race["soft", "he"]
-    n_significant = sum(p < SIGNIFICANT for p in starts.holm.values())
-    return {
-        "data": starts.note,
-        "seeds": str(starts.n_seeds),
-        "soft over He": _interval(soft.mean),
-        "soft over Xavier": _interval(race["soft", "xavier"].mean),
-        "seeds ≥ 1.3 ×, soft over He": f"{soft.n_faster} of {starts.n_seeds}",
-        "seeds ≤ 1/1.3 ×, soft over He": f"{soft.n_slower} of {starts.n_seeds}",
-        "He over He of another seed ≥ 1.3 ×": f"{starts.luck:.0%}",
-        "significant (Holm)": f"{n_significant} of {len(starts.holm)}",
-        "corners over He": _interval(race["corners", "he"].mean),
-        "soft over corners": _interval(race["soft", "corners"].mean),
-    }
-
-
-def _interval(e: Estimate) -> str:
-    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"

@@ -1,0 +1,107 @@
+"""What the races say, as words and as tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from erfbook.experiments.damage_speed import FASTER
+from erfbook.experiments.damage_study import MEASURES, SIGNIFICANT, Starts
+from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.training_tables import set_side_by_side
+
+LABELS = {
+    "he": "He",
+    "soft": "soft",
+    "corners": "corners",
+    "xavier": "Xavier",
+    "xavier_soft": "soft on Xavier",
+    "soft2": "soft, contrast 2",
+    "soft8": "soft, contrast 8",
+    "dilated5": "dilated, 5 × 5",
+    "sparse5": "sparse, 5 × 5",
+    "dilated7": "dilated, 7 × 7",
+    "sparse7": "sparse, 7 × 7",
+    "sparse9": "sparse, 9 × 9",
+}
+
+
+def answer(starts: Starts) -> str:
+    """Say in words what the races on the training loss show."""
+    found = [pair for pair, p in starts.holm.items() if p < SIGNIFICANT]
+    words = [
+        f"{LABELS[new]} is {starts.races[new, base, 'loss'].mean.value:.2f} times as fast as "
+        f"{LABELS[base]}"
+        for new, base in found
+    ]
+    if words:
+        return ", ".join(words)
+    return f"no start is significantly faster than another in {starts.n_seeds} paired runs"
+
+
+def answer_width(starts: Starts) -> str:
+    """Say in words whether what soft weights add to the field is there after training."""
+    after = starts.width("soft", "after")
+    if after.low > 1:
+        return "still there after training"
+    return "gone after training" if after.high < 1.02 else "not certainly there after training"
+
+
+def tabulate_races(starts: Starts) -> pd.DataFrame:
+    """Return a row a comparison: ratio of steps, p-values, seeds that are 30 % faster."""
+    rows = []
+    for new, base in starts.holm:
+        loss, accuracy = (starts.races[new, base, measure] for measure in MEASURES)
+        rows.append(
+            {
+                "": f"{LABELS[new]} against {LABELS[base]}",
+                "speed, training loss": _interval(loss.mean),
+                "p": f"{loss.p_value:.3f}",
+                "p, Holm": f"{starts.holm[new, base]:.3f}",
+                f"seeds ≥ {FASTER:g} ×": f"{loss.n_faster} of {starts.n_seeds}",
+                f"seeds ≤ 1/{FASTER:g} ×": f"{loss.n_slower} of {starts.n_seeds}",
+                "never arrived": str(loss.n_censored),
+                "speed, test accuracy": _interval(accuracy.mean),
+            }
+        )
+    return pd.DataFrame(rows).set_index("").rename_axis(None)
+
+
+def tabulate_starts(published: Starts | None, ours: Starts) -> pd.DataFrame:
+    """Return section 4's statements side by side: the paper, published records, this run."""
+    paper = {
+        "data": "CIFAR-10",
+        "seeds": "“several”",
+        "soft over He": "1.3 “in a few cases”",
+        "soft over Xavier": "1.3 “in a few cases”",
+        "seeds ≥ 1.3 ×, soft over He": "“a few”",
+        "seeds ≤ 1/1.3 ×, soft over He": "not stated",
+        "He over He of another seed ≥ 1.3 ×": "not stated",
+        "significant (Holm)": "“not always”",
+        "corners over He": "“slow”",
+        "soft over corners": "“usually works better”",
+    }
+    name = "init-damage"
+    cells = {name: _cells(published)} if published else {}
+    return set_side_by_side(paper, cells, {name: _cells(ours)})
+
+
+def _cells(starts: Starts) -> dict[str, str]:
+    race = {pair: starts.races[*pair, "loss"] for pair in starts.holm}
+    soft = race["soft", "he"]
+    n_significant = sum(p < SIGNIFICANT for p in starts.holm.values())
+    return {
+        "data": starts.note,
+        "seeds": str(starts.n_seeds),
+        "soft over He": _interval(soft.mean),
+        "soft over Xavier": _interval(race["soft", "xavier"].mean),
+        "seeds ≥ 1.3 ×, soft over He": f"{soft.n_faster} of {starts.n_seeds}",
+        "seeds ≤ 1/1.3 ×, soft over He": f"{soft.n_slower} of {starts.n_seeds}",
+        "He over He of another seed ≥ 1.3 ×": f"{starts.luck:.0%}",
+        "significant (Holm)": f"{n_significant} of {len(starts.holm)}",
+        "corners over He": _interval(race["corners", "he"].mean),
+        "soft over corners": _interval(race["soft", "corners"].mean),
+    }
+
+
+def _interval(e: Estimate) -> str:
+    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
