@@ -149,7 +149,7 @@ def _connect(scheduler: str) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         target = scheduler if jobs is None else stack.enter_context(start_jobs(jobs))
         try:
-            client = distributed.Client(target, timeout=_CONNECT_S, set_as_default=False)
+            client = distributed.Client(target, timeout=_CONNECT_S)
         except (OSError, ValueError, TimeoutError) as error:
             raise UserError(f"no scheduler answers at {scheduler}: {first_line(error)}") from None
         yield stack.enter_context(client)
@@ -166,7 +166,7 @@ def _wait_for_workers(client: Any, deadline: float | None, say: Say) -> dict[str
             raise RunError("no worker came; nothing was begun") from None
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     n_gpus = sum(worker.get("resources", {}).get("GPU", 0) for worker in workers)
-    say(f"{len(workers)} workers" + (f" with {n_gpus:g} GPUs" if n_gpus else ""))
+    say(_plural(len(workers), "worker") + (f" with {_plural(n_gpus, 'GPU')}" if n_gpus else ""))
     return {"GPU": 1} if n_gpus else None
 
 
@@ -182,3 +182,7 @@ def _token(folder: Path) -> Iterator[str]:
         raise RunError(f"cannot write {token}: {error.strerror}") from error
     finally:
         token.unlink(missing_ok=True)
+
+
+def _plural(n: float, word: str) -> str:
+    return f"{n:g} {word}" + ("" if n == 1 else "s")

@@ -1,8 +1,8 @@
 """Workers that a batch system starts: a dask-jobqueue configuration, read and used.
 
-The file has one system under ``jobqueue`` (``slurm``, ``pbs``, ``sge``, ``lsf``, ``oar``, ``moab``,
-``htcondor``, or ``local`` to try it out), with the settings that dask-jobqueue documents for it, and
-how many jobs to ask for::
+The file has one system under ``jobqueue`` (``slurm``, ``pbs``, ``sge``, ``lsf``, ``oar``,
+``moab``, ``htcondor``, or ``local`` to try it out), with the settings that dask-jobqueue documents
+for it, and how many jobs to ask for::
 
     jobs: 4
     jobqueue:
