@@ -242,8 +242,12 @@ def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
         named[f"answer_{reading}"] = {"value": answer(ratios["mass"])}
         square = growth.ratio(reading, "mass_square")
         named[f"growth_{reading}_square"] = square.as_result()
+    than = {"grew": "larger than", "shrank": "smaller than"}
     for control in CONTROLS:
-        named[f"over_{control}"] = growth.ratio_to_control(control).as_result()
+        ratio = growth.ratio_to_control(control)
+        named[f"over_{control}"] = ratio.as_result()
+        words = than.get(answer(ratio), "not to be told from")
+        named[f"than_{control}"] = {"value": words}
     if "mean_iou" in growth.numbers:
         named["mean_iou"] = mean_interval(growth.numbers["mean_iou"][:, -1]).as_result()
     if growth.depth:

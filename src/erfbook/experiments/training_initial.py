@@ -172,7 +172,9 @@ def _twin(f: InitialField, fields: Sequence[InitialField]) -> InitialField:
 def _mean(values: np.ndarray) -> Estimate:
     """Return the mean over networks; one whose unit is dead on every crop has no size."""
     alive = values[np.isfinite(values)]
-    return mean_interval(alive, log=True) if len(alive) else Estimate(math.nan, math.nan, math.nan, 0)
+    return (
+        mean_interval(alive, log=True) if len(alive) else Estimate(math.nan, math.nan, math.nan, 0)
+    )
 
 
 def _interval(values: np.ndarray) -> str:

@@ -45,7 +45,7 @@ class ErfTraining(Parameters):
     )  # fmt: skip
     other_lr: float = param(
         "a second rate, to see what depends on it; 0 for none",
-        low=0, high=10, smoke=0, laptop=0.1, paper=0,
+        low=0, high=10, smoke=0, laptop=0, paper=0,
     )  # fmt: skip
     scenes: str = param(
         "images of the segmentation network; auto: CamVid where it is present",
@@ -97,7 +97,7 @@ class ErfDistance(Parameters):
     )  # fmt: skip
     n_train: int = param(
         "images a network learns from, each seen once",
-        unit="images", low=50, high=10_000_000, smoke=2000, laptop=7000, paper=40_000,
+        unit="images", low=50, high=10_000_000, smoke=2000, laptop=6500, paper=40_000,
     )  # fmt: skip
     n_test: int = param(
         "images behind an accuracy", unit="images", low=50, high=1_000_000,
