@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from erfbook.errors import UserError
 from erfbook.experiments.distance_runs import (
     BAND_PX,
     DISTANCE,
@@ -136,8 +137,14 @@ def study_distances(
         store: of the records.
 
     Raises:
-        UserError: the network cannot see the farthest mark, or its first layer alone can.
+        UserError: the first distance is not 0, or fewer than two follow; the network cannot see
+            the farthest mark, or its first layer alone can.
     """
+    if config.distances[0] != 0 or len(config.distances) < 3:
+        raise UserError(
+            "distances must be 0, the control at the centre, and at least two more, between which "
+            f"there is a slope; not {config.distances}"
+        )
     seeds = range(n_seeds)
     blind = config.blinded()
     tasks = {

@@ -124,23 +124,3 @@ class ValidNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch 3 row column"]) -> Float[Tensor, "batch n_classes"]:
         return self.head(self.features(x)).flatten(1)
-
-
-class Decision(nn.Module):
-    """The difference of a network's two scores as one unit, whose field can be measured.
-
-    Args:
-        network: what decides; its layers are shared, its head is copied.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.features = network.get_submodule("features")
-        head = network.get_submodule("head").state_dict()
-        self.unit = nn.Conv2d(head["weight"].shape[1], 1, 1).to(head["weight"])
-        self.unit.load_state_dict({name: part[1:2] - part[0:1] for name, part in head.items()})
-
-    def forward(
-        self, x: Float[Tensor, "batch 3 row column"]
-    ) -> Float[Tensor, "batch 1 out_row out_column"]:
-        return self.unit(self.features(x))
