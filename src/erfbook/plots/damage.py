@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import PowerNorm
+from matplotlib.ticker import FixedLocator
 
 from erfbook import theory
 from erfbook.plots.style import COLORS, HEATMAP
@@ -19,9 +20,9 @@ KINDS = {
     "xavier_soft": ("soft on Xavier", COLORS["sigmoid"], "v"),
     "dilated5": ("dilated, 5 × 5", COLORS["random"], "D"),
     "sparse5": ("sparse, 5 × 5", COLORS["relu"], "s"),
-    "dilated7": ("dilated, 7 × 7", COLORS["tanh"], "^"),
+    "dilated7": ("dilated, 7 × 7", COLORS["random"], "D"),
     "sparse7": ("sparse, 7 × 7", COLORS["sigmoid"], "v"),
-    "sparse9": ("sparse, 9 × 9", COLORS["tanh"], "P"),
+    "sparse9": ("sparse, 9 × 9", COLORS["relu"], "P"),
 }
 _CRITERIA = {
     "trace": ("sum of both axes", "-"),
@@ -74,6 +75,7 @@ def plot_damage_corners(axes: np.ndarray, optima: Mapping[int, object]) -> np.nd
         reached = np.sqrt(one.found["trace"] / (2 * (kernel**2 - 1) / 12))
         axes[1].plot(np.full(len(reached), kernel), reached, "o", color=COLORS["uniform"],
                      markersize=5, label="ascents" if kernel == 3 else None)  # fmt: skip
+    axes[1].set_xticks([3, 5, 7, 9, 11, 13, 15])
     axes[1].set_xlabel("taps along an axis")
     axes[1].set_ylabel("σ over that of equal weights")
     axes[1].legend(loc="lower right")
@@ -98,6 +100,8 @@ def plot_damage_limit(axes: np.ndarray, limits) -> np.ndarray:
                  label="dilation 1, 2, 4, …")  # fmt: skip
     axes[1].axhline(0, color=COLORS["neutral"], linewidth=1)
     axes[0].set_yscale("log")
+    axes[0].set_yticks([0.02, 0.05, 0.1, 0.2, 0.4], ["0.02", "0.05", "0.1", "0.2", "0.4"])
+    axes[0].yaxis.set_minor_locator(FixedLocator([]))
     axes[0].set_ylabel("Kolmogorov distance")
     axes[1].set_ylabel("excess kurtosis along an axis")
     for ax in axes:

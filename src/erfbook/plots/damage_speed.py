@@ -53,7 +53,8 @@ def plot_damage_speed(axes: np.ndarray, starts) -> np.ndarray:
         ax.set_xticks([0.5, 1, 1.3, 2], ["0.5", "1", "1.3", "2"])
         ax.set_title("to the training loss" if measure == "loss" else "to the test accuracy")
         ax.set_xlabel("times as fast")
-    axes[0].legend(loc="lower right", fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    axes[0].get_figure().legend(handles, labels, loc="outside lower center")
     return axes
 
 
