@@ -239,7 +239,7 @@ def test_the_command_exits_with_1_if_a_run_failed(toys, monkeypatch, capsys):
     monkeypatch.setitem(catalogue.EXPERIMENTS, "toy", toy(fails_at=1))
     assert call("toy", "--profile", "smoke", "--into", "mine", "--export", "mine.zip") == 1
     printed = capsys.readouterr().out
-    assert "failed: all settings, seed 0: the loss is nan at step 1; lower lr" in printed
+    assert "failed: name plain, seed 0: the loss is nan at step 1; lower lr" in printed
     assert "mine.zip: 0 records and 1 unfinished runs" in printed
 
 

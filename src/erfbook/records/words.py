@@ -31,14 +31,18 @@ def tell_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
     >>> tell_apart([{"channels": 16, "lr": 0.1}, {"channels": 32, "lr": 0.1}])
     ['channels 16', 'channels 32']
-    >>> tell_apart([{"channels": 16}])
-    ['all settings']
+
+    Where there is only one, its name or data set stand for it.
+
+    >>> tell_apart([{"channels": 16, "dataset": "patches32"}])
+    ['dataset patches32']
     """
     flat = [flatten(config) for config in configs]
     names = list(dict.fromkeys(name for config in flat for name in config))
     differing = [name for name in names if len({_text(c.get(name, _ABSENT)) for c in flat}) > 1]
+    differing = differing or [name for name in ("name", "dataset") if name in names][:1]
     return [
-        ", ".join(f"{name} {_text(c[name])}" for name in differing if name in c) or "all settings"
+        ", ".join(f"{name} {_text(c[name])}" for name in differing if name in c) or "as it is"
         for c in flat
     ]
 
@@ -119,6 +123,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is _ABSENT:
-        return "absent"
+    if value is _ABSENT or value is None:
+        return "absent" if value is _ABSENT else "none"
     return value if isinstance(value, str) else plain.dumps(plain.canonical(value)).strip('"')
