@@ -18,7 +18,7 @@ from erfbook.experiments.damage_runs import (
     measure_field_sizes,
     predict_network_power,
 )
-from erfbook.experiments.estimates import Estimate, bootstrap, seed_for
+from erfbook.experiments.estimates import Estimate, bootstrap, resample_counts, seed_for
 from erfbook.experiments.photographs import METRICS
 
 
@@ -39,7 +39,8 @@ class InitialField:
         live: share of pixels in the theoretical field that any path reaches.
         field_px: side of the theoretical field.
         n_weights: weights of the network's convolutions.
-        samples: each network's map, kept for ratios of sizes.
+        n_networks: networks with a gradient.
+        resampled: metric to sizes over redrawn networks, for ratios of two kinds.
     """
 
     kind: str
@@ -53,7 +54,8 @@ class InitialField:
     live: float
     field_px: int
     n_weights: int
-    samples: Float[np.ndarray, "network side side"]
+    n_networks: int
+    resampled: Mapping[str, Float[np.ndarray, " resample"]]
 
 
 def measure_initial_fields(
@@ -61,7 +63,7 @@ def measure_initial_fields(
     *,
     n_networks: int,
     n_inputs: int = 4,
-    n_resamples: int = 100,
+    n_resamples: int = 200,
     seed: int = 0,
 ) -> dict[str, InitialField]:
     """Measure random networks on a plane that holds their whole field, and predict them.
@@ -113,24 +115,17 @@ def name_fields(
     return named
 
 
-def compare_fields(
-    field: InitialField, base: InitialField, *, n_resamples: int = 400
-) -> dict[str, tuple[Estimate, float]]:
+def compare_fields(field: InitialField, base: InitialField) -> dict[str, tuple[Estimate, float]]:
     """Return, by metric, one kind's size over another's: measured with its interval, and predicted.
 
     The two sets of networks are redrawn independently.
     """
     found = {}
     for metric in METRICS:
-        logs = [
-            np.log([_sizes(mean)[metric] for mean in _redraw(one.samples, n_resamples, i)])
-            for i, one in enumerate((field, base))
-        ]
-        spread = 1.96 * float(np.hypot(*(np.nanstd(each, ddof=1) for each in logs)))
         value = field.sizes[metric].value / base.sizes[metric].value
-        low, high = value * math.exp(-spread), value * math.exp(spread)
+        drawn = field.resampled[metric] / base.resampled[metric]
         predicted = field.predicted_sizes[metric] / base.predicted_sizes[metric]
-        found[metric] = Estimate(value, low, high, len(field.samples)), predicted
+        found[metric] = _estimate(value, drawn, field.n_networks), predicted
     return found
 
 
@@ -139,31 +134,27 @@ def _measure(
 ) -> InitialField:
     seeds = [seed_for(seed, config.connections, i) for i in range(n_networks)]
     # Only sparse taps depend on the seed; the map that is measured is a mean over seeds.
-    places = seeds if config.connections == "sparse" else [None]
+    places: list[int | None] = [*seeds] if config.connections == "sparse" else [None]
     predicted = np.mean([np.sqrt(predict_network_power(config, s)) for s in places], axis=0)
     side = predicted.shape[0]
     maps = [_measure_one(make_network(config, 1, s), side, n_inputs, s) for s in seeds]
     alive = np.array([m / m.sum() for m in maps if m.any()])
-    measured = alive.mean(axis=0)
-    sizes = {
-        metric: bootstrap(
-            alive, lambda mean, m=metric: _sizes(mean)[m], n_resamples=n_resamples, seed=0
-        )
-        for metric in METRICS
-    }
+    measured, resampled = alive.mean(axis=0), _resample(alive, n_resamples, config.kind)
+    sizes = measure_field_sizes(_centred(measured))
     return InitialField(
         kind=config.kind,
         map=measured,
         predicted=predicted / predicted.sum(),
-        sizes=sizes,
-        predicted_sizes=_sizes(predicted),
+        sizes={m: _estimate(sizes[m], resampled[m], len(alive)) for m in METRICS},
+        predicted_sizes=measure_field_sizes(_centred(predicted)),
         kurtosis=bootstrap(alive, theory.measure_erf_kurtosis, n_resamples=n_resamples, seed=0),
         predicted_kurtosis=theory.measure_erf_kurtosis(predicted),
         r_squared=erf.fit_gaussian(measured).r_squared,
         live=theory.live_share(predicted),
         field_px=side,
         n_weights=count_weights(make_network(config, 1, seeds[0])),
-        samples=alive,
+        n_networks=len(alive),
+        resampled=resampled,
     )
 
 
@@ -175,13 +166,22 @@ def _measure_one(
     return erf.measure(model, inputs, "features").values
 
 
-def _sizes(values: np.ndarray) -> dict[str, float]:
+def _resample(
+    maps: Float[np.ndarray, "network side side"], n_resamples: int, kind: str
+) -> dict[str, Float[np.ndarray, " resample"]]:
+    """Return the sizes of means over redrawn networks; each kind has draws of its own."""
+    counts = resample_counts(len(maps), n_resamples, seed_for(0, kind))
+    means = np.tensordot(counts / len(maps), maps, axes=1)
+    sizes = [measure_field_sizes(_centred(mean)) for mean in means]
+    return {metric: np.array([size[metric] for size in sizes]) for metric in METRICS}
+
+
+def _centred(values: Float[np.ndarray, "side side"]) -> erf.Map:
     middle = (values.shape[0] - 1) / 2
-    return measure_field_sizes(erf.Map(values=values, centre=(middle, middle)))
+    return erf.Map(values=values, centre=(middle, middle))
 
 
-def _redraw(samples: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
-    counts = np.random.default_rng(seed).multinomial(
-        len(samples), np.full(len(samples), 1 / len(samples)), n_resamples
-    )
-    return np.tensordot(counts / len(samples), samples, axes=1)
+def _estimate(value: float, drawn: Float[np.ndarray, " resample"], n: int) -> Estimate:
+    """Return a size or a ratio with its normal interval on the log scale."""
+    spread = 1.96 * float(np.nanstd(np.log(drawn), ddof=1))
+    return Estimate(value, value * math.exp(-spread), value * math.exp(spread), n)

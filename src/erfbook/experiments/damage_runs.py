@@ -20,7 +20,7 @@ from erfbook import datasets, erf, theory
 from erfbook.errors import UserError
 from erfbook.experiments.photographs import METRICS, calibrate_batch_norm, measure_sizes
 from erfbook.experiments.registry import Outcome, Workspace
-from erfbook.models.plain import BASES, CONNECTIONS, PlainConvNet, initialise
+from erfbook.models.plain import BASES, CONNECTIONS, PlainConvNet, SparseConv2d, initialise
 from erfbook.training import Diverged, Moment, Recipe, predict, train
 
 PROFILES = ("uniform", "soft", "corners")
@@ -155,7 +155,8 @@ def predict_network_power(
         # All input channels share a filter's taps, so that a layer spreads the power with the mean
         # over its filters; the correlation that is run flips nothing on the way down.
         convs = make_network(config, 1, seed).convolutions()
-        kernels = [conv.coverage().numpy().astype(float) for conv in convs]
+        sparse = [conv for conv in convs if isinstance(conv, SparseConv2d)]
+        kernels = [conv.coverage().numpy().astype(float) for conv in sparse]
     power = theory.predict_kernel_power(kernels)
     return np.kron(power, np.ones((config.shrink, config.shrink))) / config.shrink**2
 
@@ -184,7 +185,7 @@ def run_damage(config: DamageConfig, seed: int, workspace: Workspace) -> Outcome
     data = datasets.load(config.dataset).limited(config.n_train, config.n_test)
     model = make_network(config, len(data.classes), seed).to(workspace.device)
     observer = _Observer(data, config)
-    moments = np.linspace(0, config.epochs, config.n_moments)
+    moments = [float(m) for m in np.linspace(0, config.epochs, config.n_moments)]
     about = {
         "kind": config.kind,
         "note": data.note,

@@ -162,7 +162,7 @@ def initialise(
             )
         variance = (2.0 if base == "he" else 1.0) / n_units * scale
         conv.weight.copy_(draws * variance.sqrt().to(draws.dtype))
-        conv.bias.zero_()
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     draws = torch.randn(model.head.weight.shape, generator=generator, dtype=model.head.weight.dtype)
     model.head.weight.copy_(draws / math.sqrt(model.head.in_features))
     model.head.bias.zero_()

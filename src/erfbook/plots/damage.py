@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,7 +54,7 @@ def plot_damage_kernels(axes: np.ndarray, kernels: Mapping[str, np.ndarray]) -> 
     return axes
 
 
-def plot_damage_corners(axes: np.ndarray, optima: Mapping[int, object]) -> np.ndarray:
+def plot_damage_corners(axes: np.ndarray, optima: Mapping[int, Any]) -> np.ndarray:
     """Draw what singles out four equal corners, and how much wider they are than equal weights."""
     shares = np.linspace(0, 1, 101)
     moments = [theory.kernel_moments(theory.corner_kernel(3, float(s))) for s in shares]
@@ -79,7 +80,7 @@ def plot_damage_corners(axes: np.ndarray, optima: Mapping[int, object]) -> np.nd
     axes[1].set_xlabel("taps along an axis")
     axes[1].set_ylabel("σ over that of equal weights")
     axes[1].legend(loc="lower right")
-    _legend_below(axes[0], columns=3)
+    _legend_below(axes, columns=3)
     return axes
 
 
@@ -109,11 +110,11 @@ def plot_damage_limit(axes: np.ndarray, limits) -> np.ndarray:
         ax.set_xticks(limits.depths[::2], [str(d) for d in limits.depths[::2]])
         ax.set_xlabel("layers")
     axes[1].legend(loc="lower right")
-    _legend_below(axes[0], columns=4)
+    _legend_below(axes, columns=4)
     return axes
 
 
-def plot_damage_fields(axes: np.ndarray, fields: Mapping[str, object]) -> np.ndarray:
+def plot_damage_fields(axes: np.ndarray, fields: Mapping[str, Any]) -> np.ndarray:
     """Draw measured maps over predicted ones, each kind on its own theoretical field."""
     for column, (kind, field) in zip(axes.T, fields.items(), strict=True):
         for ax, values in zip(column, (field.map, field.predicted), strict=True):
@@ -153,7 +154,7 @@ def plot_damage_sizes(axes: np.ndarray, ratios: Mapping[str, Mapping]) -> np.nda
     return axes
 
 
-def plot_damage_profiles(ax: plt.Axes, fields: Mapping[str, object]) -> plt.Axes:
+def plot_damage_profiles(ax: plt.Axes, fields: Mapping[str, Any]) -> plt.Axes:
     """Draw mass along the rows: measured points, predicted line."""
     for kind, field in fields.items():
         label, color, marker = KINDS[kind]
@@ -173,8 +174,8 @@ def _point(ax: plt.Axes, x: float, estimate, **style) -> None:
     ax.errorbar([x], [estimate.value], error, linestyle="", markersize=5, linewidth=1.4, **style)
 
 
-def _legend_below(ax: plt.Axes, *, columns: int) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    ax.get_figure().legend(
+def _legend_below(axes: np.ndarray, *, columns: int) -> None:
+    handles, labels = axes[0].get_legend_handles_labels()
+    axes[0].get_figure().legend(
         handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2
     )
