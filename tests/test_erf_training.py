@@ -460,9 +460,9 @@ def test_figures_draw_what_they_are_given(tiny):
     assert len(film[1, 2].images) == 1
     _, axes = plots.figure(1, 3)
     sizes = plots.plot_training_sizes(axes, found)
-    np.testing.assert_allclose(
-        sizes[0].lines[0].get_ydata(), found.numbers["running_pixels"].mean(0)
-    )
+    drawn = [sizes[i].lines[-2 if i < 2 else -1].get_ydata() for i in range(3)]
+    for line, name in zip(drawn, ("running_pixels", "running_mass", "accuracy"), strict=True):
+        np.testing.assert_allclose(line, found.numbers[name].mean(0))
     _, ax = plots.figure()
     assert len(plots.plot_training_ratios(ax, found).containers) == 15
     _, ax = plots.figure()

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import FixedLocator
 
-from erfbook.plots.style import COLORS, HEATMAP
+from erfbook.plots.style import COLORS, HEATMAP, paper_reference
 
 READINGS = {
     "running": ("running statistics", COLORS["tanh"], "^"),
@@ -44,21 +44,26 @@ def plot_training_film(axes: np.ndarray, growth, moments: Sequence[int]) -> np.n
 
 
 def plot_training_sizes(axes: np.ndarray, growth, score: str = "accuracy") -> np.ndarray:
-    """Draw the size by each metric against the epoch in both readings, and the score beside it."""
+    """Draw the size by two metrics against the epoch in both readings, and the score beside them.
+
+    The dashed line is the side of the image, which the paper's field does not fill.
+    """
     x = _time_axis(growth.epochs)
-    for ax, (metric, (label, _)) in zip(axes, METRICS.items(), strict=False):
+    side = min(growth.image_px)
+    for ax, (metric, (label, _)) in zip(axes[:-1], METRICS.items(), strict=False):
+        paper_reference(ax, side, f"the image, {side} px: not filled, says the paper")
         for reading, (name, color, marker) in READINGS.items():
             _band(ax, x, growth.curve(f"{reading}_{metric}"), color, marker, name)
         ax.set_title(label)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.08 * side)
         _epoch_ticks(ax, growth.epochs)
     _band(axes[-1], x, growth.curve(score), COLORS["trained"], "o", "")
-    axes[-1].set_title(score.replace("_", " "))
-    axes[-1].set_ylim(bottom=0)
+    axes[-1].set_title(f"test {score.replace('_', ' ')}")
+    axes[-1].set_ylim(0, 1)
     _epoch_ticks(axes[-1], growth.epochs)
     axes[0].set_ylabel("effective size, px")
     handles, labels = axes[0].get_legend_handles_labels()
-    axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=2)
+    axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=3)
     return axes
 
 
