@@ -73,7 +73,7 @@ LAPTOP = DamageConfig(
     n_moments=6,
 )
 SMOKE = replace(
-    LAPTOP, name="smoke", n_train=320, n_test=64, channels=4, depth=4, n_moments=3, n_images=2
+    LAPTOP, name="smoke", n_train=320, n_test=64, channels=8, depth=4, n_moments=3, n_images=2
 )
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, CPU, PAPER)}
 # What else could explain a difference from the paper: one change each.

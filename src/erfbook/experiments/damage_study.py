@@ -230,4 +230,5 @@ def _mean(values: Float[np.ndarray, " run"], *, log: bool = False) -> Estimate:
 
 
 def _result(e: Estimate) -> dict:
-    return e.as_result() if e.n else {"value": math.nan}
+    """Return an estimate as a page reports it: always with its ends, which prose refers to."""
+    return {"value": e.value, "low": e.low, "high": e.high, "n": e.n}

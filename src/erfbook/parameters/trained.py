@@ -148,7 +148,7 @@ class GaussianDamage(Parameters):
     lr: float = param("learning rate", low=1e-6, high=10, smoke=0.1, laptop=0.1, paper=0.1)
     channels: int = param(
         "width of the trained networks",
-        unit="channels", low=1, high=512, smoke=4, laptop=16, paper=64,
+        unit="channels", low=1, high=512, smoke=8, laptop=16, paper=64,
     )  # fmt: skip
     depth: int = param(
         "layers of the trained networks; after an odd number of corner-only layers no path leads "
