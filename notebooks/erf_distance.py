@@ -17,10 +17,10 @@
 # What if the label depends on evidence at a distance that we choose?
 #
 # **Answer in one line.** The field goes where the evidence is. Asked for a mark {glue:text}`far_px:d` px away it *{glue:text}`answer_far`*; asked for one at {glue:text}`near_px:d` px it *{glue:text}`answer_near`*; with
-# labels drawn by lot, which ask for nothing, the change *{glue:text}`answer_lots`*. And the field before training says how long each distance takes to learn.
+# labels drawn by lot, which ask for nothing, it *{glue:text}`answer_lots`*. And the field before training says how long each distance takes to learn.
 #
 # No natural image comes with the distance at which its label is decided. So this chapter makes images where it is known: synthetic ones, in which a mark is hidden at each of several distances from the centre. All tasks
-# share these images and the untrained networks. They differ in the question alone. The chapter goes beyond what the paper measured; it adds a check to `luo.s3.2.growth` and one to `distill.closing.necessary`.
+# share these images and the untrained networks. They differ in the question alone. The chapter goes beyond what the paper measured; it decides `luo.s4.large-field-tasks` and adds a check to `distill.closing.necessary`.
 
 # %% tags=["parameters"]
 profile = "laptop"  # smoke, laptop or paper
@@ -76,7 +76,7 @@ plots.plot_distance_images(axes, config, distance_task.paint_rings(config.rings,
 #
 # **Nothing may carry the evidence to the answer but the unit's own field.** Global pooling would: it reads every position. Here {glue:text}`n_layers:d` convolutions without padding, each with batch norm and a ReLU, shrink an image of
 # {glue:text}`field_px:d` px to one single unit of {glue:text}`channels:d` channels, and a linear layer reads that. The {term}`theoretical receptive field` is the image, {glue:text}`field_px_analyzed:d` px by the arithmetic of the graph; there is no
-# border and no other unit. Measured is the decision itself, the difference $s$ of the two scores, on images that were not trained on:
+# border and no other unit. Measured, as in {eq}`eq-ed-map`, is the decision itself, the difference $s$ of the two scores, on images that were not trained on:
 #
 # $$
 # A(i,j) = \operatorname{mean}_x \left| \frac{\partial s}{\partial x_{i,j}} \right| .
@@ -112,7 +112,8 @@ plots.plot_distance_maps(axes, study);
 # Three controls tell what does *not* do it.
 #
 # - **Labels drawn by lot.** The same images, steps and losses to reduce, but nothing to find: accuracy {glue:text}`accuracy_lots:.0%`, and the radius changes by a factor of {glue:text}`growth_lots:.2f`
-#   [{glue:text}`growth_lots_low:.2f`, {glue:text}`growth_lots_high:.2f`]. Training as such does not make the field grow.
+#   [{glue:text}`growth_lots_low:.2f`, {glue:text}`growth_lots_high:.2f`]. Training as such does not make the field grow: noise, too, is
+#   fitted first where the untrained field is strongest ({ref}`below <sec-ed-speed>`), near the centre. For the same reason all radii of {numref}`fig-distance-learning` fall at first.
 # - **Weights in random order.** Each tensor of the network trained on {glue:text}`far_px:d` px keeps its values and loses their places: {glue:text}`radius_shuffled_far:.1f` px, next to {glue:text}`radius_before:.1f` px before training. The ring is structure, not scale.
 # - **A field that is too small.** The first layers alone, with a theoretical field of {glue:text}`blind_field_px:d` px, are asked for the mark at {glue:text}`far_px:d` px, which they cannot see: {glue:text}`accuracy_blind:.1%` right,
 #   {glue:text}`accuracy_blind_gap:.1f` standard errors from a coin. It has to be so by {eq}`eq-ed-chance`, and shows that nothing leaks.
@@ -128,7 +129,7 @@ plots.plot_distance_radius(axes, study);
 # ## And no farther?
 #
 # **Nearly: what is not needed fades, but does not vanish.** Asked for {glue:text}`near_px:d` px, the mass farther out than the mark falls from {glue:text}`beyond_before_near:.0%` to {glue:text}`beyond_near:.0%`. Asked for {glue:text}`far_px:d` px it goes from
-# {glue:text}`beyond_before_far:.0%` to {glue:text}`beyond_far:.0%`; beyond the farthest mark there is only noise, and no other mark that it would pay to ignore. A task at distance 0 is learnt within {glue:text}`steps_centre:.0f` steps, so little
+# {glue:text}`beyond_before_far:.0%` to {glue:text}`beyond_far:.0%`; beyond the farthest mark there is only noise, and no other mark that it would pay to ignore. A task at distance 0 is learnt within {glue:text}`steps_centre` steps, so little
 # changes but its centre: the loss is gone before the rest of the initial field has been unlearnt. Its radius of {glue:text}`radius_centre:.1f` px is what is left of {glue:text}`radius_before:.1f`.
 
 # %% mystnb={"figure": {"name": "fig-distance-profiles", "caption": "Share of the map's mass at each distance from the centre, mean over seeds. Grey: the pixels a mark on the asked circle touches. A learnt task gathers the mass there and takes it from nearer pixels as well as from farther ones."}, "image": {"alt": "One panel for each asked distance. The dashed curve before training and the dotted one by lot are broad. The solid curve after training peaks in the grey band where the task was learnt."}} tags=["hide-input"]
@@ -143,15 +144,17 @@ plots.plot_distance_profiles(axes, study, distance_summary.profile_tasks(study))
 # ## The field before training is the speed of learning
 #
 # **Far evidence is slow to learn, and the untrained field says how slow.** Take the mean margin $M = \mathrm{E}[y\,s(x)]$. A small step of gradient descent raises it in proportion to $\lVert \partial M / \partial\theta \rVert^2$. In a wide linear network with
-# independent zero-mean weights, changing one weight changes the network's function at pixel $p$ by a product of what lies above and below it. In the mean over weights all terms that mix two pixels vanish, and every layer contributes the same convolution of powers,
-# which is that of {eq}`eq-ed-speed`'s $\mathrm{E}[g_p^2]$, the untrained field of equation 8 of {cite:t}`luo2016`:
+# independent zero-mean weights, changing one weight changes the network's function at pixel $p$ by a product of what lies above and below it. In the mean over weights all terms that mix two pixels vanish, and every layer contributes the same
+# convolution of powers, the one that makes the untrained field $\mathrm{E}[g_p^2]$ in equation 8 of {cite:t}`luo2016`. What a task gains from it is
 #
 # $$
 # S(d) = \sum_p \mathrm{E}[g_p^2]\; c_d(p)^2 ,
 # $$ (eq-ed-speed)
 #
 # with $c_d(p)$ the probability that the asked mark covers $p$. Nothing in it is fitted. For {glue:text}`near_px:d` px it predicts a speed of {glue:text}`speed_predicted_near:.2g` of that at the centre, and for {glue:text}`far_px:d` px {glue:text}`speed_predicted_far:.2g`.
-# Measured on the untrained networks as they are, with ReLU, batch norm and {glue:text}`channels:d` channels, it is {glue:text}`speed_near:.2g` and {glue:text}`speed_far:.2g`.
+# Measured on the untrained networks as they are, with ReLU, batch norm and {glue:text}`channels:d` channels, it is {glue:text}`speed_near:.2g` and {glue:text}`speed_far:.2g`. The steps that training then needs until its loss has halved
+# are {glue:text}`steps_near` and {glue:text}`steps_far` (median). Among the distances learnt they rise as the power {glue:text}`steps_power` of $1/S$. It would be 1 if descent kept its first speed; it speeds up, because each layer's
+# weights grow with those of the others.
 
 # %%
 others = distance_speed.compare_speeds(config)

@@ -106,6 +106,24 @@ class DistanceStudy:
         extra = np.array([self._extra(d, name) for d in self.far])
         return mean_interval(np.polyfit(self.far, extra, 1)[0])
 
+    def steps_exponent(self) -> Estimate:
+        """Return the slope of log steps to learn against minus log predicted speed.
+
+        Fitted in each seed to the marks off the centre that it learnt; not a number unless every
+        seed learnt two. Gradient descent that kept its first speed would have 1.
+        """
+        slopes = []
+        for seed in range(len(self.seeds)):
+            points = [
+                (-math.log(speed), math.log(self.tasks[distance].steps_to_learn[seed]))
+                for distance, speed in zip(self.config.distances, self.predicted, strict=True)
+                if distance > 0 and math.isfinite(self.tasks[distance].steps_to_learn[seed])
+            ]
+            slopes.append(
+                np.polyfit(*zip(*points, strict=True), 1)[0] if len(points) > 1 else math.nan
+            )
+        return mean_interval(np.array(slopes))
+
     def ring_ratio(self, distance: int) -> Estimate:
         """Return the mass near the asked circle after training over that before."""
         task, ring = self.tasks[distance], self.config.distances.index(distance)
@@ -214,7 +232,7 @@ def name_distances(study: DistanceStudy) -> dict[str, dict[str, Any]]:
         named[f"size_ratio_{word}"] = study.growth(distance, "size").as_result()
         named[f"radius_{word}"] = _pixels(task.after("radius50"))
         named[f"radius_shuffled_{word}"] = _pixels(task.numbers["radius50_shuffled"])
-        named[f"steps_{word}"] = {"value": float(np.median(task.steps_to_learn))}
+        named[f"steps_{word}"] = {"value": say_steps(task)}
     lots = study[None]
     named["radius_before"] = _pixels(lots.before("radius50"))
     named["radius_fresh"] = _pixels(lots.numbers["radius50_fresh"])
@@ -225,6 +243,12 @@ def name_distances(study: DistanceStudy) -> dict[str, dict[str, Any]]:
     named["accuracy_blind_gap"] = {"value": _gap_to_guessing(study.blind, config.n_test)}
     named["slope"] = study.slope().as_result()
     named["slope_95"] = study.slope("radius95").as_result()
+    power = study.steps_exponent()
+    known = math.isfinite(power.value)
+    named["steps_power"] = {"value": f"{power.value:.2f}" if known else "(too few to say)"}
+    late, early = (np.minimum(study[d].steps_to_learn, study[d].steps[-1]) for d in (far, near))
+    named["steps_ratio"] = mean_interval(late / early, log=True).as_result()
+    named["steps_ratio_least"] = {"value": mean_interval(late / early, log=True).low}
     named["n_learnt"] = {"value": len(learnt(study))}
     named["n_distances"] = {"value": len(study.far)}
     for word, distance in (("near", near), ("far", far)):
@@ -243,6 +267,12 @@ def name_distances(study: DistanceStudy) -> dict[str, dict[str, Any]]:
 def learnt(study: DistanceStudy) -> tuple[int, ...]:
     """Return the distances, other than 0, that every seed has learnt."""
     return tuple(d for d in study.far if study[d].after("accuracy").min() >= LEARNT)
+
+
+def say_steps(task: Task) -> str:
+    """Return the median of the steps to learn in words; a task may not be learnt in the run."""
+    steps = float(np.median(task.steps_to_learn))
+    return f"{steps:.0f}" if math.isfinite(steps) else f"more than {task.steps[-1]:.0f}"
 
 
 def profile_tasks(study: DistanceStudy) -> dict[int | str | None, Float[np.ndarray, " radius"]]:

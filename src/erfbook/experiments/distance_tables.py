@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from erfbook.experiments.distance_runs import DISTANCE
-from erfbook.experiments.distance_summary import DistanceStudy, Task, summarise_task
+from erfbook.experiments.distance_summary import DistanceStudy, Task, say_steps, summarise_task
 from erfbook.models.valid import valid_field_px
 from erfbook.records import Record, Store
 
@@ -25,14 +23,13 @@ def tabulate_distances(study: DistanceStudy) -> pd.DataFrame:
             place = study.config.distances.index(distance)
             first, last = task.numbers["ring"][:, [0, -1], place].mean(0)
             ring = f"{first:.0%} → {last:.0%}"
-        steps = float(np.median(task.steps_to_learn))
         rows["by lot" if distance is None else f"{distance} px"] = {
             "accuracy": f"{task.after('accuracy').mean():.1%}",
             "half of the mass within": _arrow(task, "radius50"),
             "95 % within": _arrow(task, "radius95"),
             "mass at the circle": ring,
             "size as the paper's": _arrow(task, "size"),
-            "steps to halve the loss": f"{steps:.0f}" if math.isfinite(steps) else "not reached",
+            "steps to halve the loss": say_steps(task),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("asked for")
 
