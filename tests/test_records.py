@@ -1,6 +1,7 @@
 """Records: what comes back is what went in, and nothing that was damaged comes back."""
 
 import hashlib
+import inspect
 import io
 import json
 import logging
@@ -260,40 +261,41 @@ def test_other_folders_are_looked_in_after_the_own(store, tmp_path):
     assert both.find(SPEC).metrics["value"] == 7.0
 
 
-LOOP = """
+def noisy(seed):
+    noise = np.random.default_rng(seed).integers(0, 256, 200_000).astype(np.uint8)
+    return Record(Spec("toy", 1, {}, seed, ""), {"sum": int(noise.sum())}, {"noise": noise})
+
+
+LOOP = f"""
 import sys
 import numpy as np
 from erfbook.records import Record, Spec, Store
+{inspect.getsource(noisy)}
 store, seed = Store(sys.argv[1]), int(sys.argv[2])
+store.save(noisy(seed))
 print("begun", flush=True)
 while True:
-    noise = np.random.default_rng(seed).integers(0, 256, 200_000).astype(np.uint8)
-    store.save(Record(Spec("toy", 1, {}, seed, ""), {"sum": int(noise.sum())}, {"noise": noise}))
     seed += 1
+    store.save(noisy(seed))
 """
 
 
 def test_a_kill_in_the_middle_of_writing_leaves_whole_records_only(store, caplog):
     """The process is killed at moments spread over its writes, which follow one another."""
-    n_before = 0
-    for attempt, pause in enumerate((0.0, 0.013, 0.027, 0.041, 0.055)):
+    n_found = []
+    for attempt, pause_s in enumerate((0.01, 0.023, 0.037, 0.051, 0.064)):
         command = [sys.executable, "-c", LOOP, str(store.folder), str(attempt * 1000)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
             assert child.stdout.readline() == b"begun\n"
-            time.sleep(pause)
+            time.sleep(pause_s)
             os.kill(child.pid, signal.SIGKILL)
         found = list(store.select("toy"))
         assert all(r.metrics["sum"] == int(r.arrays["noise"].sum()) for r in found)
-        assert len(found) >= n_before
-        n_before = len(found)
-    assert n_before > 0 and caplog.text == ""
-    for path in store.folder.rglob(".*.part"):  # what the killed left goes when the file is made
-        seed = next(
-            s
-            for s in (a * 1000 + i for a in range(5) for i in range(1000))
-            if store.path(Spec("toy", 1, {}, s, "")).name in path.name
-        )
-        store.save(Record(Spec("toy", 1, {}, seed, ""), {}))
+        n_found.append(len(found))
+    assert n_found == sorted(n_found) and n_found[-1] >= 5 and caplog.text == ""
+    for attempt in range(5):  # whatever was begun can be made, and nothing of the killed is left
+        for n in range(n_found[-1] + 1):
+            store.save(noisy(attempt * 1000 + n))
     assert not list(store.folder.rglob("*.part"))
 
 

@@ -88,6 +88,14 @@ def test_of_two_unfinished_runs_the_one_that_came_further_is_kept(there, here, t
     assert run.checkpoint.read_bytes() == b"more" and "has come as far, it is kept" in notes[0]
 
 
+def test_a_record_from_elsewhere_makes_the_checkpoint_here_useless(there, here, tmp_path):
+    begin(here.folder, 1, b"half")
+    begin(here.folder, 9, b"other")
+    export(there, tmp_path / "all.zip")
+    merge(tmp_path / "all.zip", here)
+    assert [run.spec.seed for run in find_under_way(here.folder)] == [9]
+
+
 def test_a_run_that_is_finished_here_needs_no_checkpoint(there, here, tmp_path):
     here.save(record(7))
     export(there, tmp_path / "all.zip", with_checkpoints=True)

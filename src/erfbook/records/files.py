@@ -37,7 +37,7 @@ def write_whole(
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left_parts(path)
+        remove_left_parts(path)
         part = _part(path)
         try:
             with open(part, "xb") as file:
@@ -99,7 +99,7 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{next(_COUNTER)}.part")
 
 
-def _remove_left_parts(path: Path) -> None:
+def remove_left_parts(path: Path) -> None:
     """Remove what killed processes of this machine left of the same file."""
     for part in path.parent.glob(f".{path.name}.{_host()}.*.part"):
         words = part.name.split(".")

@@ -133,6 +133,7 @@ def _put(content: bytes, record: Record, into: Store, prefer: str | None, result
     is_new = into.read(into.path(record.spec)) is None
     try:
         into.add(content)
+        UnderWay(into.folder, record.spec).discard()
         (result.added if is_new else result.same).append(line)
     except Conflict as conflict:
         if prefer == "theirs":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from erfbook.errors import RunError
 from erfbook.records.compare import Conflict, find_differences
-from erfbook.records.files import write_whole
+from erfbook.records.files import remove_left_parts, write_whole
 from erfbook.records.npz import Damaged, decode, encode
 from erfbook.records.record import RESERVED, Record, Spec
 
@@ -69,6 +69,7 @@ class Store:
         """
         record = decode(content)
         path = self.path(record.spec)
+        remove_left_parts(path)
         present = self.read(path)
         while True:
             if present is not None:

@@ -108,6 +108,12 @@ class UnderWay:
         for path in (*self.files(), self.account):
             path.unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Remove all that was kept of a run whose record came from elsewhere, unless it is made."""
+        if self.files():
+            with contextlib.suppress(Busy), self.hold(0):
+                self.clear()
+
     @contextlib.contextmanager
     def hold(
         self,

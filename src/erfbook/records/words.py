@@ -40,7 +40,8 @@ def tell_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     flat = [flatten(config) for config in configs]
     names = list(dict.fromkeys(name for config in flat for name in config))
     differing = [name for name in names if len({_text(c.get(name, _ABSENT)) for c in flat}) > 1]
-    differing = differing or [name for name in ("name", "dataset") if name in names][:1]
+    if not differing:
+        differing = [name for name in names if name in ("name", "dataset")][:1]
     return [
         ", ".join(f"{name} {_text(c[name])}" for name in differing if name in c) or "as it is"
         for c in flat

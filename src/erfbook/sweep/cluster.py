@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from erfbook.errors import RunError, UserError
 from erfbook.experiments.registry import Experiment
-from erfbook.records import Conflict, Store
+from erfbook.records import Conflict, Store, UnderWay
 from erfbook.records.record import RESERVED
 from erfbook.records.words import duration
 from erfbook.sweep.jobs import import_or_say, read_jobs, start_jobs
@@ -116,6 +116,8 @@ def _note(answer: Answer, run: Run, store: Store, tally: Tally, say: Say) -> Non
         except Conflict as conflict:
             kind, content = "failed", str(conflict)
         else:
+            if run.spec is not None:
+                UnderWay(store.folder, run.spec).discard()
             tally.done.append(run.label)
             say(f"{run.label}: done in {duration(seconds)} on {worker}")
             return
