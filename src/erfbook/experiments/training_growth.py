@@ -208,6 +208,15 @@ def answer(ratio: Estimate) -> str:
     return "shrank" if ratio.n > 1 and ratio.high < 1 else "cannot be told from no change"
 
 
+def as_result(e: Estimate) -> dict[str, float | int]:
+    """Return an estimate as a page's ``report`` takes it, with both ends whenever n allows any.
+
+    Prose names the ends, so they are there even where all runs agree.
+    """
+    plain = {"value": e.value, "n": e.n}
+    return {**plain, "low": e.low, "high": e.high} if e.n > 1 else plain
+
+
 def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
     """Return a configuration's results under the names that prose and the claims ledger use.
 
@@ -221,37 +230,37 @@ def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
         "n_seeds": {"value": len(growth.seeds)},
         "n_moments": {"value": len(growth.epochs)},
         "epochs": {"value": float(growth.epochs[-1])},
-        "filled_after": mean_interval(growth.after("filled")).as_result(),
-        "edge_after": mean_interval(growth.after("edge")).as_result(),
-        "accuracy": mean_interval(growth.numbers["accuracy"][:, -1]).as_result(),
-        "rank_correlation": growth.rank_correlation().as_result(),
-        "recovery": growth.recovery()[0].as_result(),
+        "filled_after": as_result(mean_interval(growth.after("filled"))),
+        "edge_after": as_result(mean_interval(growth.after("edge"))),
+        "accuracy": as_result(mean_interval(growth.numbers["accuracy"][:, -1])),
+        "rank_correlation": as_result(growth.rank_correlation()),
+        "recovery": as_result(growth.recovery()[0]),
         "lowest_epoch": {"value": growth.recovery()[1]},
         "n_zero": {"value": int(growth.after("zero").sum())},
         "mass_after": _px(growth.after("mass")),
         "diameter_after": _px(growth.after("pixels") * DIAMETER),
     }
     for reading in READINGS:
-        named[f"filled_{reading}"] = mean_interval(growth.before(reading, "filled")).as_result()
+        named[f"filled_{reading}"] = as_result(mean_interval(growth.before(reading, "filled")))
         named[f"mass_{reading}"] = _px(growth.before(reading))
         named[f"diameter_{reading}"] = _px(growth.before(reading, "pixels") * DIAMETER)
         ratios = {m: growth.ratio(reading, m) for m in METRICS}
-        named |= {f"growth_{reading}_{m}": ratio.as_result() for m, ratio in ratios.items()}
+        named |= {f"growth_{reading}_{m}": as_result(ratio) for m, ratio in ratios.items()}
         named[f"growth_{reading}_least"] = {"value": min(r.low for r in ratios.values())}
         named[f"growth_{reading}_most"] = {"value": max(r.high for r in ratios.values())}
         named[f"answer_{reading}"] = {"value": answer(ratios["mass"])}
         square = growth.ratio(reading, "mass_square")
-        named[f"growth_{reading}_square"] = square.as_result()
+        named[f"growth_{reading}_square"] = as_result(square)
     than = {"grew": "larger than", "shrank": "smaller than"}
     for control in CONTROLS:
         ratio = growth.ratio_to_control(control)
-        named[f"over_{control}"] = ratio.as_result()
+        named[f"over_{control}"] = as_result(ratio)
         words = than.get(answer(ratio), "not to be told from")
         named[f"than_{control}"] = {"value": words}
     if "mean_iou" in growth.numbers:
-        named["mean_iou"] = mean_interval(growth.numbers["mean_iou"][:, -1]).as_result()
+        named["mean_iou"] = as_result(mean_interval(growth.numbers["mean_iou"][:, -1]))
     if growth.depth:
-        named["depth_slope"] = growth.depth_slope().as_result()
+        named["depth_slope"] = as_result(growth.depth_slope())
     return {f"{prefix}_{name}": result for name, result in named.items()}
 
 
@@ -261,7 +270,7 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _px(values: np.ndarray) -> dict[str, Any]:
-    return {**mean_interval(values, log=True).as_result(), "unit": "px"}
+    return {**as_result(mean_interval(values, log=True)), "unit": "px"}
 
 
 def _of_mass_one(maps: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from erfbook.experiments import layouts
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.training_classes import ClassConfig
 from erfbook.experiments.training_fields import READINGS, Probe, calibrated, describe
-from erfbook.experiments.training_growth import DIAMETER, mean_interval
+from erfbook.experiments.training_growth import DIAMETER, as_result, mean_interval
 from erfbook.experiments.training_scenes import SceneConfig
 from erfbook.models.residual import ResidualUnit
 
@@ -121,17 +121,19 @@ def name_initial(fields: Sequence[InitialField]) -> dict[str, dict]:
     named: dict[str, dict] = {}
     for f in fields:
         tag = f"{f.network}_{f.init}_{f.reading}" + ("" if f.skip else "_noskip")
-        named[f"initial_share_{tag}"] = f.share.as_result()
-        named[f"initial_diameter_{tag}"] = {**f.diameter.as_result(), "unit": "px"}
+        named[f"initial_share_{tag}"] = as_result(f.share)
+        named[f"initial_diameter_{tag}"] = {**as_result(f.diameter), "unit": "px"}
         if not f.skip:
-            ratio = _mean(f.numbers["mass"] / _twin(f, fields).numbers["mass"])
-            named[f"initial_noskip_ratio_{f.network}_{f.init}_{f.reading}"] = ratio.as_result()
+            tag = f"{f.network}_{f.init}_{f.reading}"
+            named[f"initial_noskip_ratio_{tag}"] = as_result(_ratio(f, fields))
     for network in dict.fromkeys(f.network for f in fields):
-        shares = [f.share.value for f in fields if f.skip and f.network == network]
-        named[f"initial_share_{network}_largest"] = {"value": max(shares)}
-        named[f"initial_share_{network}_smallest"] = {"value": min(shares)}
-        ratios = [r["low"] for n, r in named.items() if f"noskip_ratio_{network}" in n]
-        named[f"initial_noskip_ratio_{network}_least"] = {"value": min(ratios)}
+        shares = np.array([f.share.value for f in fields if f.skip and f.network == network])
+        # A kind without a single living network makes these NaN, which no bound accepts.
+        named[f"initial_share_{network}_largest"] = {"value": float(shares.max())}
+        named[f"initial_share_{network}_smallest"] = {"value": float(shares.min())}
+        ratios = [_ratio(f, fields) for f in fields if not f.skip and f.network == network]
+        least = float(np.min([ratio.low for ratio in ratios]))
+        named[f"initial_noskip_ratio_{network}_least"] = {"value": least}
     return named
 
 
@@ -165,8 +167,10 @@ def _key(f: InitialField) -> tuple[str, str, str]:
     return f.network, f.init, f.reading
 
 
-def _twin(f: InitialField, fields: Sequence[InitialField]) -> InitialField:
-    return next(g for g in fields if g.skip and _key(g) == _key(f))
+def _ratio(f: InitialField, fields: Sequence[InitialField]) -> Estimate:
+    """Return the size without skip connections over the size with them, seed by seed."""
+    twin = next(g for g in fields if g.skip and _key(g) == _key(f))
+    return _mean(f.numbers["mass"] / twin.numbers["mass"])
 
 
 def _mean(values: np.ndarray) -> Estimate:

@@ -57,10 +57,10 @@ class ErfTraining(Parameters):
     )  # fmt: skip
     n_crops: int = param(
         "crops of photographs they are measured on",
-        unit="crops", low=1, high=100, smoke=1, laptop=2, paper=8,
+        unit="crops", low=1, high=100, smoke=2, laptop=2, paper=8,
     )  # fmt: skip
     initial_channels: int = param(
-        "width of these", unit="channels", low=1, high=256, smoke=4, laptop=8, paper=16
+        "width of these", unit="channels", low=1, high=256, smoke=6, laptop=8, paper=16
     )
 
 

@@ -83,11 +83,13 @@ def plot_training_ratios(ax: plt.Axes, growth) -> plt.Axes:
             )  # fmt: skip
     ax.set_xticks(range(len(_AGAINST)), [label for label, _ in _AGAINST.values()])
     ax.set_yscale("log")
+    ax.set_ylim(0.4, 2.0)  # wider intervals run out of the frame
     ticks = [0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0]
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ax.yaxis.set_minor_locator(FixedLocator([]))
     ax.set_ylabel("trained size over …")
-    ax.legend(loc="upper right", ncols=1)
+    handles, labels = ax.get_legend_handles_labels()
+    ax.get_figure().legend(handles, labels, loc="outside lower center", ncols=3)
     return ax
 
 
