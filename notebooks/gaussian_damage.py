@@ -209,7 +209,7 @@ plots.plot_damage_speed(axes, starts);
 
 # %% [markdown]
 # **Like with like.** Soft weights on He's scale differ from Xavier's in two things, profile and total variance. What the total does by itself is the row "He against Xavier"
-# ({glue:text}`speed_he_xavier:.2f` [{glue:text}`speed_he_xavier_low:.2f`, {glue:text}`speed_he_xavier_high:.2f`] here, where batch norm takes the scale out). Without batch norm it can be worth more than the paper's 30 %, so that only soft against He is a test of the proposal;
+# ({glue:text}`speed_he_xavier:.2f` [{glue:text}`speed_he_xavier_low:.2f`, {glue:text}`speed_he_xavier_high:.2f`] here, where batch norm takes the scale out). Without batch norm the total matters to what a network computes and to how it learns, so that only soft against He is a test of the proposal;
 # the scale `cpu` adds soft weights on Xavier's scale, and all of it without batch norm.
 #
 # **Single seeds mislead.** Of {glue:text}`n_pairs:d` pairs of a soft start and He's, {glue:text}`n_faster:d` are at least 30 % faster and {glue:text}`n_slower:d` at least 30 % slower. Two He runs of *different* seeds differ by as much in
