@@ -54,7 +54,7 @@ p = run.parameters
 # $$ (eq-ed-chance)
 #
 # That is checked by turning the asked mark over with everything else held fixed: of the pixels nearer than the mark, {glue:text}`leaks:d` changed. One who knows what marks look like and sees the whole image is right in
-# {glue:text}`template_whole:.1%` of the images or more; with a view that ends before the mark the same method gives log odds of {glue:text}`template_short:.0f` in every one of them. The shares of the tones differ from one half by at most
+# {glue:text}`template_whole:.1%` of the images or more; with a view that ends before the mark the same method gives log odds of {glue:text}`template_short:.1f` at most, either way. The shares of the tones differ from one half by at most
 # {glue:text}`tone_gap:.1f` standard errors.
 
 # %%
@@ -100,7 +100,7 @@ distance_tables.tabulate_distances(study)
 # (sec-ed-goes)=
 # ## The field goes where the evidence is
 #
-# **Training does not enlarge the field as such; it moves it to the asked distance, outwards or inwards.** Asked for {glue:text}`far_px:d` px, the disc that holds half of the map's mass changes from
+# **Training does not enlarge the field as such; it moves it to the asked distance, outwards or inwards, where that is learnt.** Asked for {glue:text}`far_px:d` px, the disc that holds half of the map's mass changes from
 # {glue:text}`radius_before:.1f` px to {glue:text}`radius_far:.1f` px [{glue:text}`radius_far_low:.1f`, {glue:text}`radius_far_high:.1f`], a factor of {glue:text}`growth_far:.2f`
 # [{glue:text}`growth_far_low:.2f`, {glue:text}`growth_far_high:.2f`]. Asked for {glue:text}`near_px:d` px, the factor is {glue:text}`growth_near:.2f` [{glue:text}`growth_near_low:.2f`, {glue:text}`growth_near_high:.2f`].
 
@@ -112,15 +112,15 @@ plots.plot_distance_maps(axes, study);
 # Three controls tell what does *not* do it.
 #
 # - **Labels drawn by lot.** The same images, steps and losses to reduce, but nothing to find: accuracy {glue:text}`accuracy_lots:.0%`, and the radius changes by a factor of {glue:text}`growth_lots:.2f`
-#   [{glue:text}`growth_lots_low:.2f`, {glue:text}`growth_lots_high:.2f`]. Training as such does not make the field grow: noise, too, is
-#   fitted first where the untrained field is strongest ({ref}`below <sec-ed-speed>`), near the centre. For the same reason all radii of {numref}`fig-distance-learning` fall at first.
+#   [{glue:text}`growth_lots_low:.2f`, {glue:text}`growth_lots_high:.2f`]. Training as such does not make the field grow. That noise, too,
+#   is fitted first where the untrained field is strongest ({ref}`below <sec-ed-speed>`), near the centre, would explain a shrinking field, and a fall of the radii at the start of {numref}`fig-distance-learning`.
 # - **Weights in random order.** Each tensor of the network trained on {glue:text}`far_px:d` px keeps its values and loses their places: {glue:text}`radius_shuffled_far:.1f` px, next to {glue:text}`radius_before:.1f` px before training. The ring is structure, not scale.
-# - **A field that is too small.** The first layers alone, with a theoretical field of {glue:text}`blind_field_px:d` px, are asked for the mark at {glue:text}`far_px:d` px, which they cannot see: {glue:text}`accuracy_blind:.1%` right,
+# - **A field that is too small.** The lowest part of the network alone, with a theoretical field of {glue:text}`blind_field_px:d` px, are asked for the mark at {glue:text}`far_px:d` px, which they cannot see: {glue:text}`accuracy_blind:.1%` right,
 #   {glue:text}`accuracy_blind_gap:.1f` standard errors from a coin. It has to be so by {eq}`eq-ed-chance`, and shows that nothing leaks.
 #
 # With the change by lot taken off, seed by seed, the radius follows the asked distance with a slope of {glue:text}`slope:.2f` [{glue:text}`slope_low:.2f`, {glue:text}`slope_high:.2f`] px a px. A field that reached just as far as needed would have 1.
 
-# %% mystnb={"figure": {"name": "fig-distance-radius", "caption": "Radius of the disc that holds half (left) and 95 % (right) of the mass, with 95 % intervals over seeds. Half of the mass follows the asked distance with a slope of {glue:text}`slope:.2f`. The outer 5 % hardly move: {glue:text}`slope_95:.2f`."}, "image": {"alt": "Left, the points after training for the asked distances lie near the line of as far as needed, except at 0; shuffled weights stay at the dashed level of before training. Right, all points stay near the level of before training, high above the line."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-distance-radius", "caption": "Radius of the disc that holds half (left) and 95 % (right) of the mass, with 95 % intervals over seeds. Half of the mass follows the asked distance with a slope of {glue:text}`slope:.2f`. The radius of 95 % does so less: {glue:text}`slope_95:.2f`."}, "image": {"alt": "Left, the points after training for the asked distances lie near the line of as far as needed, except at 0; shuffled weights stay at the dashed level of before training. Right, all points stay near the level of before training, high above the line."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)
 plots.plot_distance_radius(axes, study);
 
@@ -129,15 +129,15 @@ plots.plot_distance_radius(axes, study);
 # ## And no farther?
 #
 # **Nearly: what is not needed fades, but does not vanish.** Asked for {glue:text}`near_px:d` px, the mass farther out than the mark falls from {glue:text}`beyond_before_near:.0%` to {glue:text}`beyond_near:.0%`. Asked for {glue:text}`far_px:d` px it goes from
-# {glue:text}`beyond_before_far:.0%` to {glue:text}`beyond_far:.0%`; beyond the farthest mark there is only noise, and no other mark that it would pay to ignore. A task at distance 0 is learnt within {glue:text}`steps_centre` steps, so little
-# changes but its centre: the loss is gone before the rest of the initial field has been unlearnt. Its radius of {glue:text}`radius_centre:.1f` px is what is left of {glue:text}`radius_before:.1f`.
+# {glue:text}`beyond_before_far:.0%` to {glue:text}`beyond_far:.0%`; beyond the farthest mark there is only noise, no other mark that it would pay to ignore, which may be why. A task at distance 0 is learnt within {glue:text}`steps_centre` steps, and then
+# there is no loss left that would make the network unlearn the rest of its initial field. Its radius of {glue:text}`radius_centre:.1f` px is what is left of {glue:text}`radius_before:.1f`.
 
 # %% mystnb={"figure": {"name": "fig-distance-profiles", "caption": "Share of the map's mass at each distance from the centre, mean over seeds. Grey: the pixels a mark on the asked circle touches. A learnt task gathers the mass there and takes it from nearer pixels as well as from farther ones."}, "image": {"alt": "One panel for each asked distance. The dashed curve before training and the dotted one by lot are broad. The solid curve after training peaks in the grey band where the task was learnt."}} tags=["hide-input"]
 fig, axes = plots.figure(1, len(study.far), height=3.0)
 plots.plot_distance_profiles(axes, study, distance_summary.profile_tasks(study));
 
 # %% [markdown]
-# The paper's own metric does not see this. It counts the pixels above 4.55 % of the *central* one, and a network that looks at a ring has little at its centre: asked for {glue:text}`far_px:d` px, its size changes by a factor of {glue:text}`size_ratio_far:.2f`
+# The paper's own metric hardly sees the growth. It counts the pixels above 4.55 % of the *central* one, and a network that looks at a ring has little at its centre: asked for {glue:text}`far_px:d` px, its size changes by a factor of {glue:text}`size_ratio_far:.2f`
 # only (the radius: {glue:text}`growth_far:.2f`).
 #
 # (sec-ed-speed)=
@@ -152,9 +152,10 @@ plots.plot_distance_profiles(axes, study, distance_summary.profile_tasks(study))
 # $$ (eq-ed-speed)
 #
 # with $c_d(p)$ the probability that the asked mark covers $p$. Nothing in it is fitted. For {glue:text}`near_px:d` px it predicts a speed of {glue:text}`speed_predicted_near:.2g` of that at the centre, and for {glue:text}`far_px:d` px {glue:text}`speed_predicted_far:.2g`.
-# Measured on the untrained networks as they are, with ReLU, batch norm and {glue:text}`channels:d` channels, it is {glue:text}`speed_near:.2g` and {glue:text}`speed_far:.2g`. The steps that training then needs until its loss has halved
-# are {glue:text}`steps_near` and {glue:text}`steps_far` (median). Among the distances learnt they rise as the power {glue:text}`steps_power` of $1/S$. It would be 1 if descent kept its first speed; it speeds up, because each layer's
-# weights grow with those of the others.
+# Measured on the untrained networks as they are, with ReLU, batch norm and {glue:text}`channels:d` channels, it is {glue:text}`speed_near:.2g`
+# [{glue:text}`speed_near_low:.2g`, {glue:text}`speed_near_high:.2g`] and {glue:text}`speed_far:.2g` [{glue:text}`speed_far_low:.2g`, {glue:text}`speed_far_high:.2g`]. The steps that training then needs until its loss has halved
+# are {glue:text}`steps_near` and {glue:text}`steps_far` (median). Among the distances learnt they rise as the power {glue:text}`steps_power` of $1/S$. It would be 1 if descent kept its first speed; below 1 it speeds up on the way, as deep
+# networks do whose layers grow together.
 
 # %%
 others = distance_speed.compare_speeds(config)

@@ -268,6 +268,27 @@ def test_the_extra_change_is_taken_off_within_a_seed(study):
     assert found.extra(4, "radius95").n == 2
 
 
+def test_the_power_of_the_steps_is_found_and_needs_two_learnt_distances(study):
+    found, _, _ = study
+
+    def with_steps(far_steps):
+        near = found.predicted[1] ** -0.5
+        steps = {0: [1.0, 1.0], 2: [near, near], 4: far_steps, None: [math.inf, math.inf]}
+        tasks = {
+            d: dataclasses.replace(task, steps_to_learn=np.array(steps[d]))
+            for d, task in found.tasks.items()
+        }
+        return dataclasses.replace(found, tasks=tasks)
+
+    far = found.predicted[2] ** -0.5
+    assert math.isclose(with_steps([far, far]).steps_exponent().value, 0.5, rel_tol=1e-9)
+    assert math.isnan(with_steps([far, math.inf]).steps_exponent().value)
+    named = distance_summary.name_distances(with_steps([math.inf, math.inf]))
+    assert named["steps_power"]["value"] == "(too few to say)"
+    assert named["steps_far"]["value"] == "more than 20"
+    assert math.isfinite(named["steps_ratio"]["value"])
+
+
 def test_names_tables_and_figures(study):
     found, store, _ = study
     named = distance_summary.name_distances(found)

@@ -112,16 +112,13 @@ class DistanceStudy:
         Fitted in each seed to the marks off the centre that it learnt; not a number unless every
         seed learnt two. Gradient descent that kept its first speed would have 1.
         """
+        far = [i for i, distance in enumerate(self.config.distances) if distance > 0]
+        steps = np.array([self.tasks[self.config.distances[i]].steps_to_learn for i in far])
         slopes = []
-        for seed in range(len(self.seeds)):
-            points = [
-                (-math.log(speed), math.log(self.tasks[distance].steps_to_learn[seed]))
-                for distance, speed in zip(self.config.distances, self.predicted, strict=True)
-                if distance > 0 and math.isfinite(self.tasks[distance].steps_to_learn[seed])
-            ]
-            slopes.append(
-                np.polyfit(*zip(*points, strict=True), 1)[0] if len(points) > 1 else math.nan
-            )
+        for column in steps.T:
+            done = np.isfinite(column)
+            x, y = -np.log(self.predicted[far][done]), np.log(column[done])
+            slopes.append(float(np.polyfit(x, y, 1)[0]) if done.sum() > 1 else math.nan)
         return mean_interval(np.array(slopes))
 
     def ring_ratio(self, distance: int) -> Estimate:
