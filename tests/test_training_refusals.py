@@ -7,11 +7,22 @@ import math
 import pytest
 import torch
 from torch import nn
-from training_cases import N_IMAGES, differing, outcome, recipe, run, small_net, small_set
+from torch.nn import functional as F
+from training_cases import (
+    N_CLASSES,
+    N_IMAGES,
+    differing,
+    outcome,
+    recipe,
+    run,
+    small_net,
+    small_set,
+)
 
 from erfbook import training
 from erfbook.errors import RunError, UserError
 from erfbook.training import run as module
+from erfbook.training.devices import choose_layout
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_says_what_to_do():
@@ -120,3 +131,35 @@ def test_the_bar_is_drawn_where_there_is_a_terminal_or_where_it_is_asked_for(
     if drawn:
         last = written.err.split("\r")[-1]
         assert "a run: 100%" in last and "images/s" in last and "loss=" in last
+
+
+@pytest.mark.parametrize(
+    ("conv", "layout"),
+    [
+        (nn.Conv2d(8, 16, 1, stride=2), torch.contiguous_format),
+        (nn.Conv2d(32, 32, 1, stride=2, groups=4), torch.contiguous_format),
+        (nn.Conv2d(16, 16, 1, stride=2), torch.channels_last),
+        (nn.Conv2d(8, 16, 1), torch.channels_last),
+        (nn.Conv2d(8, 16, 3, stride=2, padding=1), torch.channels_last),
+    ],
+    ids=["few channels", "few a group", "enough channels", "stride 1", "3 x 3"],
+)
+def test_a_layout_that_writes_past_its_buffer_is_not_used(conv, layout):
+    """oneDNN issue 6035, in which PyTorch 2.13 crashes or gives wrong gradients."""
+    assert choose_layout(nn.Sequential(conv), torch.device("cpu")) is layout
+    assert choose_layout(nn.Sequential(conv), torch.device("cuda")) is torch.channels_last
+
+
+def test_a_network_with_a_narrow_strided_shortcut_trains():
+    """Without the other layout this ends the process."""
+
+    class Shortcut(nn.Sequential):
+        def forward(self, x):
+            return super().forward(F.interpolate(x, (60, 80)))
+
+    torch.manual_seed(0)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, N_CLASSES)]
+    net = Shortcut(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 16, 1, stride=2), *head)
+    _, history = run(net.to(memory_format=torch.channels_last), recipe=recipe(epochs=2))
+    assert next(net.parameters()).is_contiguous()
+    assert math.isfinite(history.losses[-1])

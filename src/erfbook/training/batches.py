@@ -27,14 +27,24 @@ class Batches:
         recipe: batch size, padding of the crops, mirroring.
         seed: of order, crops and mirror images.
         device: where batches are made.
+        layout: of the images in memory.
     """
 
-    def __init__(self, data: ImageSet, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        data: ImageSet,
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+        layout: torch.memory_format = torch.channels_last,
+    ) -> None:
         train = Split(data.train.images.to(device), data.train.labels.to(device))
         # On a GPU the channels' mean and deviation have to be there too, or every batch waits.
         self._data = data if device.type == "cpu" else replace(data, train=train)
         self._images, self._labels = train.images, train.labels
         self._recipe, self._seed, self._device = recipe, seed, device
+        self._layout = layout
         self._epoch, self._plan = -1, torch.empty(0)
         self.n_per_epoch, self.n_steps = recipe.steps(len(train))
 
@@ -55,7 +65,7 @@ class Batches:
         places = self._places(top, left, mirrored) if self._recipe.augments else None
         if places is not None:
             images = _crop(images, self._recipe.crop_padding, places)
-        images = self._data.standardise(images).contiguous(memory_format=torch.channels_last)
+        images = self._data.standardise(images).contiguous(memory_format=self._layout)
         labels = mark_labels(labels, self._data.ignore)
         if places is not None and labels.ndim == 3:
             labels = _crop(labels[:, None], self._recipe.crop_padding, places, NOT_COUNTED)[:, 0]

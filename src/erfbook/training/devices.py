@@ -10,12 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+
+_LEAST_CHANNELS = 16  # of a strided 1 x 1 convolution: one block of AVX-512
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context in which the forward pass runs: bf16 where ``precision`` asks for it."""
     wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+def choose_layout(model: nn.Module, device: torch.device) -> torch.memory_format:
+    """Return the memory layout of weights and images: channels-last, unless that is unsafe.
+
+    On a processor, oneDNN's weight gradient of a strided 1 x 1 convolution of few channels-last
+    input channels writes past its buffer (its issue 6035): wrong numbers, a crash or a hang.
+    """
+    unsafe = device.type == "cpu" and any(
+        isinstance(part, nn.Conv2d)
+        and set(part.kernel_size) == {1}
+        and max(part.stride) > 1
+        and part.in_channels // part.groups < _LEAST_CHANNELS
+        for part in model.modules()
+    )
+    return torch.contiguous_format if unsafe else torch.channels_last
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from erfbook.datasets.sets import ImageSet
 from erfbook.errors import RunError, UserError
 from erfbook.training.batches import Batches
 from erfbook.training.checkpoint import Checkpoint
-from erfbook.training.devices import repeatable
+from erfbook.training.devices import choose_layout, repeatable
 from erfbook.training.history import History
 from erfbook.training.identity import identify
 from erfbook.training.interrupts import HeldInterrupt
@@ -42,7 +42,7 @@ def train(
     Args:
         model: gives scores of the classes, for an image or for each of its regions; regions'
             scores are brought to the size of the labels bilinearly. Afterwards it is in evaluation
-            mode, its weights channels-last.
+            mode, its weights channels-last where that is safe.
         data: the images; a class an image, or a class a pixel.
         recipe: how.
         seed: of order, crops, mirror images and dropout; the weights are the model's own.
@@ -69,8 +69,9 @@ def train(
     if seed < 0 or seed != int(seed):
         raise UserError(f"the seed must be a whole number of at least 0, not {seed}")
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = Batches(data, recipe, seed=seed, device=device)
+    layout = choose_layout(model, device)
+    model.to(memory_format=layout)  # type: ignore[call-overload]
+    batches = Batches(data, recipe, seed=seed, device=device, layout=layout)
     due = _due(observe_at if observe else (), batches)
     keeper = None
     if checkpoint is not None:
