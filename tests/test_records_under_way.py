@@ -158,6 +158,18 @@ def test_a_lock_file_that_nobody_holds_is_no_obstacle(store):
         assert run._lock.read_text().startswith(f"process {os.getpid()} ")
 
 
+def test_what_a_killed_run_had_half_written_goes_with_its_checkpoint(store):
+    experiment = toy()
+    config = experiment.plans["laptop"][0][0]
+    run = UnderWay(store.folder, experiment.spec(config, 0))
+    run.checkpoint.parent.mkdir(parents=True)
+    for name in (f"{run.spec.key}.pt.part", f".{run.spec.key}.pt.host.1.0.part"):
+        run.checkpoint.with_name(name).write_bytes(b"half")
+    assert not run.files() and not find_under_way(store.folder)
+    make(experiment, config, 0, store, Workspace())
+    assert not list((store.folder / "under-way").iterdir())
+
+
 def test_an_interrupted_run_keeps_its_time_and_is_taken_up(store, tmp_path, monkeypatch):
     experiment = toy(tmp_path / "journal", n_steps=5)
     config = experiment.plans["laptop"][0][0]

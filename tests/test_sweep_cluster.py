@@ -34,9 +34,14 @@ PATIENCE_S = 120  # until a test gives up; usually it waits for imports, some se
 
 
 def dask(log, *words):
-    """Start a command of Dask, as a person would, and return the process."""
-    paths = os.pathsep.join([str(HERE), str(HERE.parent / "src")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    """Start a command of Dask, as a person would, and return the process.
+
+    Where a scheduler runs there is no PyTorch; it is kept from importing any.
+    """
+    paths = [str(log.parent)] if words[0] == "scheduler" else [str(HERE), str(HERE.parent / "src")]
+    (log.parent / "torch.py").write_text("raise ImportError('there is no PyTorch here')")
+    variables = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **variables}
     with log.open("w") as file:
         command = [sys.executable, "-m", "dask", *words]
         return subprocess.Popen(command, env=environment, stdout=file, stderr=file)

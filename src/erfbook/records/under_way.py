@@ -26,6 +26,7 @@ from erfbook.records.record import RESERVED, Spec
 
 _POLL_S = 0.1  # between two looks at a lock that another process holds
 _CLOCK_STEP_S = 0.05  # files are stamped with a clock that runs in steps, and may lag by one
+_USELESS = (".part", ".damaged")  # half-written, or found to be damaged and set aside
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -59,7 +60,7 @@ class UnderWay:
         """Return the files that the run has kept itself in, sorted."""
         own = {self.account.name, self._lock.name}
         found = self.checkpoint.parent.glob(f"{self.spec.key}*")
-        return sorted(path for path in found if path.name not in own)
+        return sorted(p for p in found if p.name not in own and p.suffix not in _USELESS)
 
     def pieces(self) -> list[dict[str, Any]]:
         """Return seconds, device, commit and date of each piece that is still worth something.
@@ -105,8 +106,10 @@ class UnderWay:
 
     def clear(self) -> None:
         """Remove all that was kept of the run."""
-        for path in (*self.files(), self.account):
-            path.unlink(missing_ok=True)
+        folder, key = self.checkpoint.parent, self.spec.key
+        for path in (*folder.glob(f"{key}*"), *folder.glob(f".{key}*")):
+            if path != self._lock:
+                path.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove all that was kept of a run whose record came from elsewhere, unless it is made."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -65,12 +65,30 @@ def sweep_on(
                 run.left_s,
             )  # fmt: skip
             # The key of the run is the key of the task: two sweeps on one cluster share it.
+            call, content = _pack(task)
             future = client.submit(
-                carry_out, task, key=f"erfbook-{run.spec.key}", priority=-n, resources=resources
+                call, content, key=f"erfbook-{run.spec.key}", priority=-n, resources=resources
             )
             futures[future] = run
             say(f"{run.label}: {begin_words(run)} when a worker is free")
         return _collect(futures, store, deadline, say)
+
+
+def _pack(task: Task) -> tuple[Callable[[bytes], Answer], bytes]:
+    """Return a function and bytes that a scheduler without this package, or PyTorch, can read.
+
+    A scheduler reads the tasks that it hands on, and would import all that they name. A function
+    inside another travels as code, and bytes stay bytes until a worker opens them.
+    """
+    import cloudpickle
+
+    def open_and_call(content: bytes) -> Answer:
+        import cloudpickle
+
+        function, task = cloudpickle.loads(content)
+        return function(task)
+
+    return open_and_call, cloudpickle.dumps((carry_out, task))
 
 
 def _collect(
