@@ -342,7 +342,7 @@ def test_growth_is_the_ratio_within_a_seed():
     ratio = found.ratio("running")
     assert (ratio.value, ratio.low, ratio.high) == pytest.approx((1.5, 1.5, 1.5))  # no spread
     assert growth.answer(ratio) == "grew"
-    assert growth.answer(growth.gather(records[:1]).ratio("running")).startswith("cannot")
+    assert growth.answer(growth.gather(records[:1]).ratio("running")).startswith("showed no")
     assert found.ratio_to_control("taps").value == pytest.approx(math.sqrt(3 / 2 * 30 / 2))
 
 

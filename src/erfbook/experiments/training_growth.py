@@ -201,11 +201,11 @@ def answer(ratio: Estimate) -> str:
     """Say in words what a ratio's interval allows.
 
     >>> answer(Estimate(1.2, 1.1, 1.3, 3)), answer(Estimate(0.9, 0.8, 1.1, 3))
-    ('grew', 'cannot be told from no change')
+    ('grew', 'showed no sure change')
     """
     if ratio.n > 1 and ratio.low > 1:
         return "grew"
-    return "shrank" if ratio.n > 1 and ratio.high < 1 else "cannot be told from no change"
+    return "shrank" if ratio.n > 1 and ratio.high < 1 else "showed no sure change"
 
 
 def as_result(e: Estimate) -> dict[str, float | int]:
