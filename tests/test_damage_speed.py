@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 from theory_oracles import rejects
 
+from erfbook import training
 from erfbook.experiments import (
     damage_limits,
     damage_plans,
@@ -196,6 +197,17 @@ def test_a_tiny_run_gives_a_record_and_the_same_again(kind, tmp_path):
     assert first.arrays["map_before"].shape == (32, 32)
     assert first.metrics["mass_before"] > 0
     assert obtain(experiment, config, [0], Store(tmp_path))[0].spec == first.spec
+
+
+def test_a_run_that_is_paused_ends_as_if_it_had_not_been(tmp_path):
+    config = damage_plans.configure(damage_plans.choose_scale("smoke", n_train=96), "sparse5")
+    whole = damage_plans.SPARSE_DAMAGE.run(config, 0, Workspace())
+    checkpoint = tmp_path / "run.ckpt"
+    with pytest.raises(training.Paused):
+        damage_plans.SPARSE_DAMAGE.run(config, 0, Workspace(checkpoint=checkpoint, deadline=0.0))
+    resumed = damage_plans.SPARSE_DAMAGE.run(config, 0, Workspace(checkpoint=checkpoint))
+    assert resumed.metrics == whole.metrics
+    assert all((resumed.arrays[name] == found).all() for name, found in whole.arrays.items())
 
 
 def test_a_run_that_diverges_is_an_outcome():

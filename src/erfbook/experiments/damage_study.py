@@ -28,8 +28,8 @@ from erfbook.records import Record
 
 MEASURES = ("loss", "accuracy")
 # (kind, what it is compared with). All of them, on the loss, are one family for Holm's method.
-# Soft weights on He's scale differ from Xavier's in their total variance as well; what that alone is
-# worth, "he" against "xavier" shows.
+# Soft weights on He's scale differ from Xavier's in their total variance as well; what that alone
+# is worth, "he" against "xavier" shows.
 COMPARISONS = (
     ("soft", "he"),
     ("xavier_soft", "xavier"),
