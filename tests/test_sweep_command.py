@@ -51,6 +51,7 @@ def test_the_command_exits_with_1_if_a_run_failed(toys, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "failed: name plain, seed 0: the loss is nan at step 1; lower lr" in printed
     assert "mine.zip: 0 records and 1 unfinished runs" in printed
+    assert "the same command goes on" not in printed  # it would fail again
 
 
 def test_without_a_name_the_experiments_are_listed(toys, capsys):

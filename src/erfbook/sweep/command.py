@@ -172,7 +172,8 @@ def _tabulate(runs: Sequence[Run]) -> str:
 
 def _summary(runs: Sequence[Run], tally: Tally) -> str:
     lines = [_count(runs, tally)]
-    if len(tally.done) + sum(run.is_done or bool(run.problem) for run in runs) < len(runs):
+    n_settled = sum(run.is_done or bool(run.problem) for run in runs)
+    if n_settled + len(tally.done) + len(tally.failed) < len(runs):
         lines[0] += "; the same command goes on"
     for problem in dict.fromkeys(run.problem for run in runs if run.problem):
         lines.append(f"not made here: {problem}")
