@@ -88,8 +88,9 @@ def plot_training_ratios(ax: plt.Axes, growth) -> plt.Axes:
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ax.yaxis.set_minor_locator(FixedLocator([]))
     ax.set_ylabel("trained size over …")
-    handles, labels = ax.get_legend_handles_labels()
-    ax.get_figure().legend(handles, labels, loc="outside lower center", ncols=3)
+    figure = ax.get_figure()
+    assert figure is not None, "an axis made by plots.figure has a figure"
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return ax
 
 
