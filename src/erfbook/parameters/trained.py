@@ -34,7 +34,7 @@ class ErfTraining(Parameters):
     )
     n_train: int = param(
         "training images of the classifier; 0 for all",
-        unit="images", low=0, high=50_000, smoke=256, laptop=1500, paper=0,
+        unit="images", low=0, high=50_000, smoke=256, laptop=1200, paper=0,
     )  # fmt: skip
     epochs: float = param(
         "passes over them", unit="epochs", low=0.01, high=1000, smoke=2, laptop=4, paper=60
