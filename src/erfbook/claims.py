@@ -65,9 +65,7 @@ class Bound:
 
     def __str__(self) -> str:
         if self.is_ is not None:
-            if isinstance(
-                self.is_, bool
-            ):  # 1 == True, yet it is a number
+            if isinstance(self.is_, bool):  # 1 == True, yet it is a number
                 return "yes" if self.is_ else "no"
             return str(self.is_)
         low, high = (None if v is None else f"{v:g}" for v in (self.min, self.max))

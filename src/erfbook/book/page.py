@@ -48,7 +48,7 @@ class Page:
 
     @property
     def store(self) -> Store:
-        """Records of runs made on this machine; a notebook's own runs are looked for and put here."""
+        """Records of this machine's runs; a notebook looks for its own here, and puts them here."""
         return Store(paths.find_project().own_records)
 
     @property

@@ -27,14 +27,28 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def tell_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return, for each configuration, what tells it from the others: its name, if that does.
+
+    >>> tell_apart([{"name": "cpu", "lr": 0.1}, {"name": "paper", "lr": 0.2}])
+    ['cpu', 'paper']
+    >>> tell_apart([{"name": "cpu", "lr": 0.1}, {"name": "cpu", "lr": 0.2}])
+    ['lr 0.1', 'lr 0.2']
+    """
+    called = [str(config.get("name", "")) for config in configs]
+    if len(configs) > 1 and all(called) and len(set(called)) == len(called):
+        return called
+    return differences(configs)
+
+
+def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return, for each configuration, the settings in which they differ, in words.
 
-    >>> tell_apart([{"channels": 16, "lr": 0.1}, {"channels": 32, "lr": 0.1}])
+    >>> differences([{"channels": 16, "lr": 0.1}, {"channels": 32, "lr": 0.1}])
     ['channels 16', 'channels 32']
 
     Where there is only one, its name or data set stand for it.
 
-    >>> tell_apart([{"channels": 16, "dataset": "patches32"}])
+    >>> differences([{"channels": 16, "dataset": "patches32"}])
     ['dataset patches32']
     """
     flat = [flatten(config) for config in configs]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -86,7 +87,9 @@ def sweep_here(
         Unwritable: a record could not be written; the run's checkpoint is kept.
     """
     tally = Tally()
-    for n, run in enumerate(runs, 1):
+    took: list[tuple[Any, float]] = []  # configuration and seconds of what was made here
+    for n, planned in enumerate(runs, 1):
+        run = tell_time(planned, took)
         rest = None if deadline is None else deadline - clock()
         if run.is_done or run.problem or not fits(run, rest, experiment.can_pause):
             continue
@@ -109,8 +112,15 @@ def sweep_here(
             say(f"{place}: failed, {first_line(error)}")
         else:
             tally.done.append(run.label)
+            took.append((run.config, float(record.provenance["seconds"])))
             say(f"{place}: done in {duration(record.provenance['seconds'])}")
     return tally
+
+
+def tell_time(run: Run, took: Sequence[tuple[Any, float]]) -> Run:
+    """Return a run with the time that another seed of its configuration has taken meanwhile."""
+    known = [seconds for config, seconds in took if config == run.config]
+    return replace(run, total_s=known[-1]) if run.total_s is None and known else run
 
 
 def begin_words(run: Run) -> str:

@@ -6,14 +6,14 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 from erfbook.errors import UserError
 from erfbook.experiments.registry import Experiment
 from erfbook.records import Record, Spec, Store, UnderWay
 from erfbook.records.plain import canonical, dumps, to_plain
-from erfbook.records.words import duration, flatten, tell_apart
+from erfbook.records.words import differences, duration, flatten, tell_apart
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,9 @@ class _Times:
                 self._by_config[dumps(canonical(record.spec.config))].append(seconds)
 
     def expect(self, spec: Spec) -> float | None:
-        """Return the mean of the same configuration, or else the middle of the others."""
+        """Return the mean over the same configuration; another one's time would tell nothing."""
         own = self._by_config.get(dumps(canonical(spec.config)))
-        if own:
-            return fmean(own)
-        return median(map(fmean, self._by_config.values())) if self._by_config else None
+        return fmean(own) if own else None
 
 
 def _seconds_on(record: Record, device_name: str) -> float | None:
@@ -129,11 +127,12 @@ def _seconds_on(record: Record, device_name: str) -> float | None:
 def _label(experiment: Experiment, profile: str, only: Sequence[str]) -> dict[str, str]:
     """Return the wanted configurations' differences in words, by their settings."""
     configs = [config for config, _ in experiment.plans[profile]]
-    words = tell_apart([to_plain(dataclasses.asdict(config), "config") for config in configs])
+    plain = [to_plain(dataclasses.asdict(config), "config") for config in configs]
+    words = tell_apart(plain)
     chosen = {
         _settings(config): word
-        for config, word in zip(configs, words, strict=True)
-        if not only or any(_matches(wish, config, word) for wish in only)
+        for config, word, all_words in zip(configs, words, differences(plain), strict=True)
+        if not only or any(_matches(wish, config, all_words) for wish in only)
     }
     if not chosen:
         raise UserError(
