@@ -93,19 +93,19 @@ def name_fields(
     """
     named: dict[str, dict] = {}
     for kind, field in fields.items():
-        named[f"kurtosis_{kind}"] = field.kurtosis.as_result()
+        named[f"kurtosis_{kind}"] = field.kurtosis.with_ends()
         named[f"kurtosis_predicted_{kind}"] = {"value": field.predicted_kurtosis}
         named[f"r2_{kind}"] = {"value": field.r_squared}
         named[f"live_{kind}"] = {"value": field.live}
         for metric in METRICS:
-            named[f"size_{kind}_{metric}"] = {**field.sizes[metric].as_result(), "unit": "px"}
+            named[f"size_{kind}_{metric}"] = {**field.sizes[metric].with_ends(), "unit": "px"}
             named[f"size_predicted_{kind}_{metric}"] = {
                 "value": field.predicted_sizes[metric],
                 "unit": "px",
             }
     for kind, found in ratios.items():
         for metric, (estimate, predicted) in found.items():
-            named[f"ratio_{kind}_{metric}"] = estimate.as_result()
+            named[f"ratio_{kind}_{metric}"] = estimate.with_ends()
             named[f"ratio_predicted_{kind}_{metric}"] = {"value": predicted}
     off = [abs(e.value / p - 1) for found in ratios.values() for e, p in found.values()]
     named["ratio_error"] = {"value": max(off)}

@@ -161,7 +161,7 @@ def name_starts(starts: Starts, prefix: str = "") -> dict[str, dict]:
             named[f"width_{when}_{kind}"] = _result(starts.width(kind, when))
     for (new, base, measure), race in starts.races.items():
         tail = "" if measure == "loss" else "_accuracy"
-        named[f"speed_{new}_{base}{tail}"] = race.mean.as_result()
+        named[f"speed_{new}_{base}{tail}"] = race.mean.with_ends()
         named[f"p_{new}_{base}{tail}"] = {"value": race.p_value}
         named[f"faster_{new}_{base}{tail}"] = {"value": race.n_faster, "n": starts.n_seeds}
     for (new, base), p in starts.holm.items():

@@ -220,13 +220,13 @@ def name_distances(study: DistanceStudy) -> dict[str, dict[str, Any]]:
     }
     for word, distance in (("centre", config.distances[0]), ("near", near), ("far", far)):
         task = study[distance]
-        named[f"accuracy_{word}"] = mean_interval(task.after("accuracy")).as_result()
-        named[f"growth_{word}"] = study.growth(distance).as_result()
-        named[f"extra_{word}"] = {**study.extra(distance).as_result(), "unit": "px"}
-        named[f"ring_ratio_{word}"] = study.ring_ratio(distance).as_result()
+        named[f"accuracy_{word}"] = mean_interval(task.after("accuracy")).with_ends()
+        named[f"growth_{word}"] = study.growth(distance).with_ends()
+        named[f"extra_{word}"] = {**study.extra(distance).with_ends(), "unit": "px"}
+        named[f"ring_ratio_{word}"] = study.ring_ratio(distance).with_ends()
         first, last = study.beyond(distance)
         named[f"beyond_before_{word}"], named[f"beyond_{word}"] = {"value": first}, {"value": last}
-        named[f"size_ratio_{word}"] = study.growth(distance, "size").as_result()
+        named[f"size_ratio_{word}"] = study.growth(distance, "size").with_ends()
         named[f"radius_{word}"] = _pixels(task.after("radius50"))
         named[f"radius_shuffled_{word}"] = _pixels(task.numbers["radius50_shuffled"])
         named[f"steps_{word}"] = {"value": say_steps(task)}
@@ -234,17 +234,17 @@ def name_distances(study: DistanceStudy) -> dict[str, dict[str, Any]]:
     named["radius_before"] = _pixels(lots.before("radius50"))
     named["radius_fresh"] = _pixels(lots.numbers["radius50_fresh"])
     named["radius_lots"] = _pixels(lots.after("radius50"))
-    named["growth_lots"] = study.growth(None).as_result()
-    named["accuracy_lots"] = mean_interval(lots.after("accuracy")).as_result()
-    named["accuracy_blind"] = mean_interval(study.blind.after("accuracy")).as_result()
+    named["growth_lots"] = study.growth(None).with_ends()
+    named["accuracy_lots"] = mean_interval(lots.after("accuracy")).with_ends()
+    named["accuracy_blind"] = mean_interval(study.blind.after("accuracy")).with_ends()
     named["accuracy_blind_gap"] = {"value": _gap_to_guessing(study.blind, config.n_test)}
-    named["slope"] = study.slope().as_result()
-    named["slope_95"] = study.slope("radius95").as_result()
+    named["slope"] = study.slope().with_ends()
+    named["slope_95"] = study.slope("radius95").with_ends()
     power = study.steps_exponent()
     known = math.isfinite(power.value)
     named["steps_power"] = {"value": f"{power.value:.2f}" if known else "(too few to say)"}
     late, early = (np.minimum(study[d].steps_to_learn, study[d].steps[-1]) for d in (far, near))
-    named["steps_ratio"] = mean_interval(late / early, log=True).as_result()
+    named["steps_ratio"] = mean_interval(late / early, log=True).with_ends()
     named["steps_ratio_least"] = {"value": mean_interval(late / early, log=True).low}
     named["n_learnt"] = {"value": len(learnt(study))}
     named["n_distances"] = {"value": len(study.far)}
@@ -253,7 +253,7 @@ def name_distances(study: DistanceStudy) -> dict[str, dict[str, Any]]:
         found = study.measured[:, place]
         # Products of two noisy gradients may be negative; ratios are averaged as such where not.
         speed = mean_interval(found, log=bool((found > 0).all()))
-        named[f"speed_{word}"] = speed.as_result()
+        named[f"speed_{word}"] = speed.with_ends()
         named[f"speed_predicted_{word}"] = {"value": float(study.predicted[place])}
     named["answer_far"] = {"value": answer(study.growth(far))}
     named["answer_near"] = {"value": answer(study.growth(near))}
@@ -279,7 +279,7 @@ def profile_tasks(study: DistanceStudy) -> dict[int | str | None, Float[np.ndarr
 
 
 def _pixels(values: Float[np.ndarray, " seed"]) -> dict[str, Any]:
-    return {**mean_interval(values).as_result(), "unit": "px"}
+    return {**mean_interval(values).with_ends(), "unit": "px"}
 
 
 def _gap_to_guessing(task: Task, n_test: int) -> float:

@@ -36,6 +36,14 @@ class Estimate:
         plain = {"value": self.value, "n": self.n}
         return plain if self.low == self.high else {**plain, "low": self.low, "high": self.high}
 
+    def with_ends(self) -> dict[str, float | int]:
+        """Return the same with both ends whenever there was more than one run.
+
+        Prose that names the ends finds them even where all runs agree.
+        """
+        plain = {"value": self.value, "n": self.n}
+        return {**plain, "low": self.low, "high": self.high} if self.n > 1 else plain
+
     def z_score(self, expected: float) -> float:
         """Return how many standard errors the value lies above ``expected``."""
         difference = self.value - expected

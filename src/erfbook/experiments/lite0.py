@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torchvision
 from jaxtyping import Float
 from torch import nn
 
@@ -70,8 +69,10 @@ def classify(model: nn.Module, photograph: str, side: int = 224) -> tuple[int, s
     >>> classify(load_lite0(), "coffee")[:2]
     (967, 'espresso')
     """
+    from torchvision.models import ResNet18_Weights  # brings PyTorch's compiler: seconds
+
     with torch.no_grad():
         logits = model.eval()(load_square(photograph, side))
     probability, index = logits.softmax(dim=1).max(dim=1)
-    names = torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"]
+    names = ResNet18_Weights.DEFAULT.meta["categories"]
     return int(index), names[int(index)], float(probability)

@@ -208,15 +208,6 @@ def answer(ratio: Estimate) -> str:
     return "shrank" if ratio.n > 1 and ratio.high < 1 else "showed no sure change"
 
 
-def as_result(e: Estimate) -> dict[str, float | int]:
-    """Return an estimate as a page's ``report`` takes it, with both ends whenever n allows any.
-
-    Prose names the ends, so they are there even where all runs agree.
-    """
-    plain = {"value": e.value, "n": e.n}
-    return {**plain, "low": e.low, "high": e.high} if e.n > 1 else plain
-
-
 def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
     """Return a configuration's results under the names that prose and the claims ledger use.
 
@@ -230,37 +221,37 @@ def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
         "n_seeds": {"value": len(growth.seeds)},
         "n_moments": {"value": len(growth.epochs)},
         "epochs": {"value": float(growth.epochs[-1])},
-        "filled_after": as_result(mean_interval(growth.after("filled"))),
-        "edge_after": as_result(mean_interval(growth.after("edge"))),
-        "accuracy": as_result(mean_interval(growth.numbers["accuracy"][:, -1])),
-        "rank_correlation": as_result(growth.rank_correlation()),
-        "recovery": as_result(growth.recovery()[0]),
+        "filled_after": mean_interval(growth.after("filled")).with_ends(),
+        "edge_after": mean_interval(growth.after("edge")).with_ends(),
+        "accuracy": mean_interval(growth.numbers["accuracy"][:, -1]).with_ends(),
+        "rank_correlation": growth.rank_correlation().with_ends(),
+        "recovery": growth.recovery()[0].with_ends(),
         "lowest_epoch": {"value": growth.recovery()[1]},
         "n_zero": {"value": int(growth.after("zero").sum())},
         "mass_after": _px(growth.after("mass")),
         "diameter_after": _px(growth.after("pixels") * DIAMETER),
     }
     for reading in READINGS:
-        named[f"filled_{reading}"] = as_result(mean_interval(growth.before(reading, "filled")))
+        named[f"filled_{reading}"] = mean_interval(growth.before(reading, "filled")).with_ends()
         named[f"mass_{reading}"] = _px(growth.before(reading))
         named[f"diameter_{reading}"] = _px(growth.before(reading, "pixels") * DIAMETER)
         ratios = {m: growth.ratio(reading, m) for m in METRICS}
-        named |= {f"growth_{reading}_{m}": as_result(ratio) for m, ratio in ratios.items()}
+        named |= {f"growth_{reading}_{m}": ratio.with_ends() for m, ratio in ratios.items()}
         named[f"growth_{reading}_least"] = {"value": min(r.low for r in ratios.values())}
         named[f"growth_{reading}_most"] = {"value": max(r.high for r in ratios.values())}
         named[f"answer_{reading}"] = {"value": answer(ratios["mass"])}
         square = growth.ratio(reading, "mass_square")
-        named[f"growth_{reading}_square"] = as_result(square)
+        named[f"growth_{reading}_square"] = square.with_ends()
     than = {"grew": "larger than", "shrank": "smaller than"}
     for control in CONTROLS:
         ratio = growth.ratio_to_control(control)
-        named[f"over_{control}"] = as_result(ratio)
+        named[f"over_{control}"] = ratio.with_ends()
         words = than.get(answer(ratio), "not to be told from")
         named[f"than_{control}"] = {"value": words}
     if "mean_iou" in growth.numbers:
-        named["mean_iou"] = as_result(mean_interval(growth.numbers["mean_iou"][:, -1]))
+        named["mean_iou"] = mean_interval(growth.numbers["mean_iou"][:, -1]).with_ends()
     if growth.depth:
-        named["depth_slope"] = as_result(growth.depth_slope())
+        named["depth_slope"] = growth.depth_slope().with_ends()
     return {f"{prefix}_{name}": result for name, result in named.items()}
 
 
@@ -270,7 +261,7 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _px(values: np.ndarray) -> dict[str, Any]:
-    return {**as_result(mean_interval(values, log=True)), "unit": "px"}
+    return {**mean_interval(values, log=True).with_ends(), "unit": "px"}
 
 
 def _of_mass_one(maps: np.ndarray) -> np.ndarray:

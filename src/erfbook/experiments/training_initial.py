@@ -23,7 +23,7 @@ from erfbook.experiments import layouts
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.training_classes import ClassConfig
 from erfbook.experiments.training_fields import READINGS, Probe, calibrated, describe
-from erfbook.experiments.training_growth import DIAMETER, as_result, mean_interval
+from erfbook.experiments.training_growth import DIAMETER, mean_interval
 from erfbook.experiments.training_scenes import SceneConfig
 from erfbook.models.residual import ResidualUnit
 
@@ -121,11 +121,11 @@ def name_initial(fields: Sequence[InitialField]) -> dict[str, dict]:
     named: dict[str, dict] = {}
     for f in fields:
         tag = f"{f.network}_{f.init}_{f.reading}" + ("" if f.skip else "_noskip")
-        named[f"initial_share_{tag}"] = as_result(f.share)
-        named[f"initial_diameter_{tag}"] = {**as_result(f.diameter), "unit": "px"}
+        named[f"initial_share_{tag}"] = f.share.with_ends()
+        named[f"initial_diameter_{tag}"] = {**f.diameter.with_ends(), "unit": "px"}
         if not f.skip:
             tag = f"{f.network}_{f.init}_{f.reading}"
-            named[f"initial_noskip_ratio_{tag}"] = as_result(_ratio(f, fields))
+            named[f"initial_noskip_ratio_{tag}"] = _ratio(f, fields).with_ends()
     for network in dict.fromkeys(f.network for f in fields):
         shares = np.array([f.share.value for f in fields if f.skip and f.network == network])
         # A kind without a single living network makes these NaN, which no bound accepts.
