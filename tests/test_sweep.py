@@ -199,6 +199,15 @@ def test_configurations_are_chosen_by_name_setting_or_words(store):
         lay_out(experiment, "lab", store, "")
 
 
+def test_a_whole_name_means_one_configuration_though_others_contain_it(store):
+    names = ("cpu", "cpu, steep", "paper")
+    plans = {"laptop": tuple((ToyConfig(name), 1) for name in names)}
+    experiment = replace(toy(), plans=plans)
+    for wish, meant in [("cpu", ["cpu"]), ("CPU, steep", ["cpu, steep"]), ("cp", [*names[:2]])]:
+        runs = lay_out(experiment, "laptop", store, "", only=[wish])
+        assert [run.config.name for run in runs] == meant
+
+
 def test_a_small_part_of_the_budget_is_kept_back():
     assert kept_back(60) == 3.0 and kept_back(3600) == 10.0
 

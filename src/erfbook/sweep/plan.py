@@ -129,10 +129,11 @@ def _label(experiment: Experiment, profile: str, only: Sequence[str]) -> dict[st
     configs = [config for config, _ in experiment.plans[profile]]
     plain = [to_plain(dataclasses.asdict(config), "config") for config in configs]
     words = tell_apart(plain)
+    names = {_name(config) for config in configs}
     chosen = {
         _settings(config): word
         for config, word, all_words in zip(configs, words, differences(plain), strict=True)
-        if not only or any(_matches(wish, config, all_words) for wish in only)
+        if not only or any(_matches(wish, config, all_words, names) for wish in only)
     }
     if not chosen:
         raise UserError(
@@ -142,13 +143,21 @@ def _label(experiment: Experiment, profile: str, only: Sequence[str]) -> dict[st
     return chosen
 
 
-def _matches(wish: str, config: Any, words: str) -> bool:
-    """Tell whether a configuration is meant: by its name, ``setting=value``, or words of it."""
+def _matches(wish: str, config: Any, words: str, names: set[str]) -> bool:
+    """Tell whether a configuration is meant: by its name, ``setting=value``, or words of it.
+
+    A wish that is some configuration's name means that one alone, though others may contain it.
+    """
     wish = wish.strip().casefold()
+    if wish in names:
+        return wish == _name(config)
     flat = flatten(to_plain(dataclasses.asdict(config), "config"))
     pairs = {f"{name}={_value(value)}".casefold() for name, value in flat.items()}
-    name = str(getattr(config, "name", "")).casefold()
-    return wish == name or wish in pairs or (bool(wish) and wish in words.casefold())
+    return wish in pairs or (bool(wish) and wish in words.casefold())
+
+
+def _name(config: Any) -> str:
+    return str(getattr(config, "name", "")).casefold()
 
 
 def _value(value: Any) -> str:
