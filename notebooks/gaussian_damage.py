@@ -158,7 +158,7 @@ plots.plot_damage_sizes(axes, ratios);
 # %% [markdown]
 # - **Soft**: {glue:text}`ratio_soft_moments:.2f` times as wide by standard deviation ({glue:text}`ratio_predicted_soft_moments:.2f` predicted), {glue:text}`ratio_soft_pixels:.2f` by pixels.
 # - **Corners**: {glue:text}`ratio_corners_moments:.2f` by standard deviation ({glue:text}`ratio_predicted_corners_moments:.2f` predicted), but {glue:text}`ratio_corners_pixels:.2f` [{glue:text}`ratio_corners_pixels_low:.2f`, {glue:text}`ratio_corners_pixels_high:.2f`] by the paper's own
-#   metric. The paper maximises "the ERF size or equivalently the variance"; for the winner of that contest the two are not equivalent. Only {glue:text}`live_corners:.0%` of the theoretical field is reached by any path.
+#   metric. The paper takes size and variance for equivalent; for the winner of that contest they are not. Only {glue:text}`live_corners:.0%` of the theoretical field is reached by any path.
 # - **Dilated, 7 × 7**: {glue:text}`ratio_dilated7_moments:.2f` by standard deviation, {glue:text}`ratio_dilated7_pixels:.2f` by pixels: the same field, pulled apart.
 # - **Sparse**: {glue:text}`ratio_sparse7_moments:.2f` (7 × 7) and {glue:text}`ratio_sparse9_moments:.2f` (9 × 9) by standard deviation, {glue:text}`ratio_sparse7_pixels:.2f` and {glue:text}`ratio_sparse9_pixels:.2f` by pixels, with no weight more.
 #   In shape it stays Gaussian: excess kurtosis {glue:text}`kurtosis_sparse7:.2f`, where dense kernels have {glue:text}`kurtosis_he:.2f`; the best Gaussian explains {glue:text}`r2_sparse7:.1%` and {glue:text}`r2_he:.1%` of the maps. The area grows; the limit is the same.
