@@ -243,3 +243,13 @@ def test_a_slurm_job_asks_for_what_the_configuration_says(tmp_path):
         script = started.job_script()
     assert "#SBATCH --gres=gpu:1" in script and "--resources GPU=1" in script
     assert "#SBATCH -t 04:00:00" in script
+
+
+@needs_dask
+def test_the_jobqueue_s_import_does_not_take_ctrl_c_away():
+    program = (
+        "import signal; from erfbook.sweep.jobs import import_or_say; "
+        "import_or_say('dask_jobqueue.runner'); "
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

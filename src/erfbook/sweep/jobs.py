@@ -17,6 +17,8 @@ for it, and how many jobs to ask for::
 from __future__ import annotations
 
 import importlib
+import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +111,11 @@ def import_or_say(name: str) -> Any:
     Raises:
         UserError: it is not installed; the message says how to get it.
     """
+    before = signal.getsignal(signal.SIGINT)  # dask-jobqueue takes Ctrl-C for itself on import
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(f"--scheduler needs {error.name}: {_INSTALL}") from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
