@@ -11,18 +11,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from erfbook import datasets, training
+from erfbook import training
 from erfbook.experiments.registry import Experiment, Outcome, Workspace
-from erfbook.experiments.training_fields import (
-    Probe,
-    collect,
-    control_fields,
-    depth_fields,
-    initialise,
-    look,
-    score_classes,
-    split_arrays,
-)
+from erfbook.experiments.training_fields import depth_fields, initialise, score_classes
+from erfbook.experiments.training_follow import follow
 from erfbook.models.cifar_resnet import N_BLOCKS, CifarResNet
 
 # Epochs: close together where the field changes fastest, then evenly.
@@ -94,41 +86,7 @@ class ClassConfig:
 
 def run_classes(config: ClassConfig, seed: int, workspace: Workspace) -> Outcome:
     """Train one classifier and measure its central unit's field before, during and after."""
-    data = datasets.load(config.dataset).limited(config.n_train, config.n_test)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = config.build(len(data.classes)).to(workspace.device)
-    probe = Probe.of(data, config.n_images, config.n_calibration)
-
-    def observe(model: torch.nn.Module, moment: training.Moment) -> dict:
-        ends = moment.step == 0 or moment.epoch >= config.epochs
-        seen = look(model, probe, statistics=("abs", "square") if ends else ("abs",))
-        return seen | score_classes(model, data, data.test)
-
-    history = training.train(
-        model,
-        data,
-        config.recipe,
-        seed=seed,
-        observe=observe,
-        observe_at=config.moments,
-        checkpoint=workspace.checkpoint,
-        deadline=workspace.deadline,
-        progress=workspace.progress,
-    )
-    metrics, arrays = collect(history.moments)
-    controls, control_maps = split_arrays(control_fields(model, probe, config.n_controls))
-    metrics |= (
-        controls
-        | depth_fields(model, probe)
-        | {
-            "losses": [float(x) for x in history.losses[:: max(1, history.n_steps // 200)]],
-            "n_steps": history.n_steps,
-            "note": data.note,
-        }
-    )
-    about = {"images_per_s": history.images_per_s}
-    return Outcome(metrics, arrays | control_maps, about)
+    return follow(config, seed, workspace, score=score_classes, afterwards=depth_fields)
 
 
 # The paper's network and data; width and recipe are chosen by us to pass the paper's 89 %.

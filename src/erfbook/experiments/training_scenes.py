@@ -12,17 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from erfbook import datasets, training
+from erfbook import training
 from erfbook.datasets import ImageSet, Split
 from erfbook.experiments.registry import Experiment, Outcome, Workspace
-from erfbook.experiments.training_fields import (
-    Probe,
-    collect,
-    control_fields,
-    initialise,
-    look,
-    split_arrays,
-)
+from erfbook.experiments.training_fields import Probe, initialise
+from erfbook.experiments.training_follow import follow
 from erfbook.models.camvid_resnet import CamvidLayout, CamvidResNet
 
 STAGES = (3, 4, 6, 3)  # ResNet-34's: 16 blocks
@@ -96,38 +90,12 @@ class SceneConfig:
 
 def run_scenes(config: SceneConfig, seed: int, workspace: Workspace) -> Outcome:
     """Train one segmentation network and measure its central unit's field while it learns."""
-    data = datasets.load(config.dataset).limited(config.n_train, config.n_test)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = config.build(len(data.classes)).to(workspace.device)
-    probe = Probe.of(data, config.n_images, config.n_calibration)
+    return follow(config, seed, workspace, score=score_scenes, afterwards=image_side)
 
-    def observe(model: nn.Module, moment: training.Moment) -> dict:
-        ends = moment.step == 0 or moment.epoch >= config.epochs
-        seen = look(model, probe, statistics=("abs", "square") if ends else ("abs",))
-        return seen | score_scenes(model, data, data.test)
 
-    history = training.train(
-        model,
-        data,
-        config.recipe,
-        seed=seed,
-        observe=observe,
-        observe_at=config.moments,
-        checkpoint=workspace.checkpoint,
-        deadline=workspace.deadline,
-        progress=workspace.progress,
-    )
-    metrics, arrays = collect(history.moments)
-    controls, control_maps = split_arrays(control_fields(model, probe, config.n_controls))
-    metrics |= controls | {
-        "losses": [float(x) for x in history.losses[:: max(1, history.n_steps // 200)]],
-        "n_steps": history.n_steps,
-        "note": data.note,
-        "image_px": list(data.test.images.shape[-2:]),
-    }
-    about = {"images_per_s": history.images_per_s}
-    return Outcome(metrics, arrays | control_maps, about)
+def image_side(model: nn.Module, probe: Probe) -> dict[str, list[int]]:
+    """Return rows and columns of the images, beside which a diameter is read."""
+    return {"image_px": list(probe.images.shape[-2:])}
 
 
 def score_scenes(model: nn.Module, data: ImageSet, split: Split) -> dict[str, float]:
