@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ Score = Callable[[nn.Module, ImageSet, Split], dict[str, float]]
 Afterwards = Callable[[nn.Module, Probe], dict]
 
 
+@runtime_checkable
 class Followed(Protocol):
     """What a configuration has to say."""
 
