@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from erfbook.experiments.damage_plans import INIT_DAMAGE, SPARSE_DAMAGE
 from erfbook.experiments.distance_runs import DISTANCE
+from erfbook.experiments.pooled.networks import pool_training
 from erfbook.experiments.registry import Experiment
 from erfbook.experiments.training_classes import ERF_TRAINING
 from erfbook.experiments.training_scenes import ERF_CAMVID
 
 EXPERIMENTS: dict[str, Experiment] = {
-    e.name: e for e in (ERF_TRAINING, ERF_CAMVID, DISTANCE, INIT_DAMAGE, SPARSE_DAMAGE)
+    e.name: e
+    for e in (
+        ERF_TRAINING,
+        ERF_CAMVID,
+        DISTANCE,
+        INIT_DAMAGE,
+        SPARSE_DAMAGE,
+        pool_training(),
+    )
 }

@@ -28,12 +28,14 @@ class Workspace:
             files beside it whose names begin with its stem are the run's as well.
         deadline: reading of ``time.monotonic()`` by which to stop; None for no limit.
         progress: name for a progress bar; empty for none.
+        store: of the run's record, for what it asks of other runs; None if it asks nothing.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint: Path | None = None
     deadline: float | None = None
     progress: str = ""
+    store: Store | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def make(
     Args:
         experiment, config, seed: the run.
         store: where the record goes, and the run's checkpoint while it is under way.
-        workspace: where and how; its checkpoint is chosen here.
+        workspace: where and how; its checkpoint is chosen here, and its store is this one.
         wait_s: how long to wait for another process at most; None for as long as it takes.
         clock: what the run's seconds are measured with.
 
@@ -165,7 +167,7 @@ def make(
         earlier = under_way.pieces()
         under_way.begin({**about, "date": now()})
         began = clock()
-        space = dataclasses.replace(workspace, checkpoint=under_way.checkpoint)
+        space = dataclasses.replace(workspace, checkpoint=under_way.checkpoint, store=store)
         try:
             outcome = experiment.run(config, seed, space)
         except BaseException:  # also Ctrl-C and a pause: the time is noted, whatever ended it

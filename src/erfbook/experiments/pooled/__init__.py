@@ -1,0 +1,1 @@
+"""Avendaño's study: the same network behind max pools of different sizes."""
