@@ -21,10 +21,17 @@ MAY_IMPORT = {
     "datasets": {"errors"},
     "erf": {"theory", "rf", "models", "datasets", *LOW},
     "training": {"errors", "datasets"},
+    "pruning": {"errors", "datasets", "training"},
+    "hessian": {"errors"},
+    "similarity": {"errors"},
     "profiles": {"errors"},
     "records": {"errors"},
     "parameters": {"profiles"},
-    "experiments": {"theory", "rf", "erf", "models", "datasets", "training", "records", *LOW},
+    "experiments": {
+        *("theory", "rf", "erf", "models", "datasets", "training", "records"),
+        *("pruning", "hessian", "similarity"),
+        *LOW,
+    },
     "sweep": {"experiments", "records", "training", *LOW},
     "claims": {"theory", *LOW},
     "plots": {"theory"},
@@ -34,7 +41,7 @@ MAY_IMPORT = {
     "__init__": set(),
 }
 CORE = ["theory", "rf", "erf", "models", "datasets", "training", "records", "experiments", "sweep"]
-CORE += ["profiles", "parameters", "cli"]
+CORE += ["pruning", "hessian", "similarity", "profiles", "parameters", "cli"]
 
 
 def part_of(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""Magnitude pruning: a new network and its mask."""
