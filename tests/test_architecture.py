@@ -24,12 +24,13 @@ MAY_IMPORT = {
     "pruning": {"errors", "datasets", "training"},
     "hessian": {"errors"},
     "similarity": {"errors"},
+    "featurevis": {"errors", "rf", "models"},
     "profiles": {"errors"},
     "records": {"errors"},
     "parameters": {"profiles"},
     "experiments": {
         *("theory", "rf", "erf", "models", "datasets", "training", "records"),
-        *("pruning", "hessian", "similarity"),
+        *("pruning", "hessian", "similarity", "featurevis"),
         *LOW,
     },
     "sweep": {"experiments", "records", "training", *LOW},
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "__init__": set(),
 }
 CORE = ["theory", "rf", "erf", "models", "datasets", "training", "records", "experiments", "sweep"]
-CORE += ["pruning", "hessian", "similarity", "profiles", "parameters", "cli"]
+CORE += ["pruning", "hessian", "similarity", "featurevis", "profiles", "parameters", "cli"]
 
 
 def part_of(path: Path) -> str:
