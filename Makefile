@@ -17,8 +17,9 @@ setup: .venv/ready
 book: setup
 	$(BIN)/erfbook build --profile $(PROFILE)
 
+# Files are shared out over the cores; a file's tests stay together, for what they build once.
 test: setup
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 bench: setup _build/peers/ready
 	$(BIN)/python -m benchmarks
