@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from erfbook import pruning, training
 from erfbook.datasets import ImageSet
 from erfbook.errors import UserError
-from erfbook.experiments.pooled.control_design import find_live_taps, live_kept
+from erfbook.experiments.pooled.control_design import share_kept, share_live
 from erfbook.experiments.pooled.networks import (
     STRIDES,
     NetworkConfig,
@@ -107,17 +107,17 @@ def run_control(config: ControlConfig, seed: int, workspace: Workspace) -> Outco
     """Train one network of the comparison, or find it, and prune it."""
     data = load_data(config.network)
     network, about = _train(config, seed, workspace, data)
-    live = find_live_taps(network, data.test.images.shape[-1])
+    side = int(data.test.images.shape[-1])
     metrics = {
         "accuracy": training.accuracy(network, data, data.test),
         "n_parameters": sum(p.numel() for p in network.parameters()),
-        "live_share": live.share,
+        "live_share": share_live(network, side),
         "note": data.note,
     }
     for rate in config.rates:
-        pruned = pruning.prune_global(network, rate).model
-        metrics[f"pruned_{rate:g}"] = training.accuracy(pruned, data, data.test)
-        for name, share in live_kept(pruned, live).items():
+        pruned = pruning.prune_global(network, rate)
+        metrics[f"pruned_{rate:g}"] = training.accuracy(pruned.model, data, data.test)
+        for name, share in share_kept(pruned, side).items():
             metrics[f"{name}_{rate:g}"] = share
     if config.variant in SWAPS and config.network.pool_stride > 1:
         other = replace(config, variant=SWAPS[config.variant])

@@ -22,8 +22,8 @@ from erfbook.experiments.pooled.control import KINDS, PAPER_SCALES, POOL_CONTROL
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.records import Record, Store
 
-MEASURES = ("accuracy", "pruned", "gap")  # dense, pruned at RATE, dense less pruned: points
-RATE = 0.9
+MEASURES = ("accuracy", "pruned", "gap")  # dense, pruned, dense less pruned: points
+RATE = 0.9  # of table 1
 # Each effect: what counts how much. The first is the sum of the next three.
 EFFECTS: dict[str, dict[str, float]] = {
     "total": {"strided": 1, "base": -1},
@@ -47,10 +47,12 @@ class Study:
     Args:
         name: of the scale.
         records: by kind, seed by seed; the same seeds in the same order in each.
+        rate: share of the weights that is pruned.
     """
 
     name: str
     records: Mapping[str, Sequence[Record]]
+    rate: float = RATE
 
     def __post_init__(self) -> None:
         missing = [kind for kind in KINDS if kind not in self.records]
@@ -70,38 +72,43 @@ class Study:
         """What the data are, in words."""
         return str(self.records["base"][0].metrics["note"])
 
-    def values(self, kind: str, measure: str, rate: float = RATE) -> Float[np.ndarray, " seed"]:
+    def values(self, kind: str, measure: str) -> Float[np.ndarray, " seed"]:
         """Return a measure of each run, points."""
         dense = _take(self.records[kind], "accuracy")
         if measure == "accuracy":
             return dense
-        pruned = _take(self.records[kind], f"pruned_{rate:g}")
+        pruned = _take(self.records[kind], f"pruned_{self.rate:g}")
         return pruned if measure == "pruned" else dense - pruned
 
-    def mean(self, kind: str, measure: str, rate: float = RATE) -> Estimate:
+    def mean(self, kind: str, measure: str) -> Estimate:
         """Return a measure's mean over seeds with Student's interval, points."""
-        return mean_interval(self.values(kind, measure, rate))
+        return mean_interval(self.values(kind, measure))
 
     def differences(
         self, effect: str, measure: str, rate: float = RATE
     ) -> Float[np.ndarray, " seed"]:
         """Return an effect on a measure, seed by seed, points."""
         parts = EFFECTS[effect].items()
-        return np.sum([w * self.values(kind, measure, rate) for kind, w in parts], axis=0)
+        return np.sum([w * self.values(kind, measure) for kind, w in parts], axis=0)
 
-    def effect(self, effect: str, measure: str, rate: float = RATE) -> Estimate:
+    def effect(self, effect: str, measure: str) -> Estimate:
         """Return an effect's mean over seeds with Student's interval, points."""
-        return mean_interval(self.differences(effect, measure, rate))
+        return mean_interval(self.differences(effect, measure))
 
-    def resampled(self, effect: str, measure: str, rate: float = RATE) -> Estimate:
+    def resampled(self, effect: str, measure: str) -> Estimate:
         """Return the same with a bootstrap interval, which for few seeds is too narrow."""
-        seed = seed_for(0, effect, measure, rate)
-        draws = self.differences(effect, measure, rate)
+        seed = seed_for(0, effect, measure)
+        draws = self.differences(effect, measure)
         return bootstrap(draws, float, n_resamples=2000, seed=seed)
 
 
-def gather(name: str, runs: Mapping[str, Iterable[Record]]) -> Study:
+def gather(name: str, runs: Mapping[str, Iterable[Record]], rate: float = RATE) -> Study:
     """Return the study of some runs by kind, with the seeds that all kinds have.
+
+    Args:
+        name: of the scale.
+        runs: by kind.
+        rate: share of the weights that is pruned.
 
     Raises:
         ValueError: a kind is missing, or no seed is shared.
@@ -110,7 +117,8 @@ def gather(name: str, runs: Mapping[str, Iterable[Record]]) -> Study:
     shared = set.intersection(*map(set, by_seed.values())) if by_seed else set()
     if not shared:
         raise ValueError(f"the kinds of {name} share no seed")
-    return Study(name, {k: [own[s] for s in sorted(shared)] for k, own in by_seed.items()})
+    records = {kind: [own[seed] for seed in sorted(shared)] for kind, own in by_seed.items()}
+    return Study(name, records, rate)
 
 
 def read_published(stores: Iterable[Store]) -> dict[str, Study]:
@@ -159,7 +167,9 @@ def name_study(study: Study, prefix: str = "") -> dict[str, dict[str, Any]]:
             named[f"{effect}_{measure}"] = _result(study.effect(effect, measure))
     for kind in ("base", "strided"):
         for alive in ("live", "dead"):
-            shares = np.array([r.metrics[f"{alive}_kept_{RATE:g}"] for r in study.records[kind]])
+            shares = np.array(
+                [r.metrics[f"{alive}_kept_{study.rate:g}"] for r in study.records[kind]]
+            )
             named[f"{alive}_kept_{kind}"] = _result(mean_interval(shares))
     named["answer"] = {"value": summarise(study)}
     return {prefix + name: result for name, result in named.items()}

@@ -1,0 +1,188 @@
+"""The tables of the comparison: what the networks are, what they reach, and what each part does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.pooled.control import (
+    FURTHER,
+    KINDS,
+    STRIDE,
+    build_control,
+    configure,
+)
+from erfbook.experiments.pooled.control_design import Design, describe, share_live
+from erfbook.experiments.pooled.control_study import EFFECTS, MEASURES, Study
+from erfbook.experiments.pooled.networks import FIELDS, STRIDES, NetworkConfig
+from erfbook.experiments.pooled.plans import PAPER
+from erfbook.experiments.training_fields import choose_dataset
+
+NAMES = {
+    "total": "all that the pool does",
+    "field": "field",
+    "detail": "detail",
+    "plane": "plane",
+    "deep": "field, last stage alone",
+    "field_fine": "field, detail kept",
+    "field_coarse": "field, detail lost",
+    "detail_small": "detail, small field",
+    "detail_large": "detail, large field",
+    "interaction": "field and detail together",
+}
+# Dense less pruned accuracy at 90 %, points, as printed (avendano tables 1, 2), by stride.
+GAPS = {
+    ("vgg", 32): (82.6, 58.7, 0.18, 0.07),
+    ("resnet50", 32): (38.7, 2.25, 0.85, 0.18),
+    ("vgg", 64): (60.8, 52.6, 24.3, 16.7),
+    ("resnet50", 64): (None, 55.9, 50.5, 35.0),
+}
+IMAGES = {32: "CIFAR-10, 32 px", 64: "Tiny ImageNet, 64 px"}
+_SCALE = replace(PAPER, dataset="")
+
+
+def choose_scale(base: NetworkConfig, dataset: str, **changes: object) -> NetworkConfig:
+    """Return a scale on a data set, ``auto`` being CIFAR-10 where it is present, and changed.
+
+    Args:
+        base: a profile's scale.
+        dataset: ``auto``, ``cifar10`` or ``patches32``.
+        changes: other settings by name.
+    """
+    found = choose_dataset(dataset, real="cifar10", embedded="patches32")
+    wanted = replace(base, dataset=found)
+    changed = replace(wanted, **changes)  # type: ignore[arg-type]
+    return changed if changed == wanted else replace(changed, name=f"{base.name}, changed")
+
+
+def describe_all(
+    *, stride: int = STRIDE, width: float = 1 / 32, side: int = 32, architecture: str = "vgg"
+) -> dict[str, Design]:
+    """Return what every kind of network is like; fields, planes and shares know no width.
+
+    Args:
+        stride: of the larger pool.
+        width: of the networks that are counted.
+        side: of the image, px.
+        architecture: ``vgg`` or ``resnet50``.
+    """
+    scale = replace(_SCALE, architecture=architecture, width=width)
+    kinds = [kind for kind in (*KINDS, *FURTHER) if kind != "moved" or stride & (stride - 1) == 0]
+    return {
+        kind: describe(build_control(configure(scale, kind, stride), 0, 10), side=side)
+        for kind in kinds
+    }
+
+
+def tabulate_designs(designs: Mapping[str, Design]) -> pd.DataFrame:
+    """Return a row a network: what it has of field, plane, detail and weights that read."""
+    rows = {
+        kind: {
+            "field, px": one.field,
+            "planes, a side": " → ".join(str(n) for n in one.planes),
+            "early values read, a side": one.detail,
+            "weights that ever read the image": f"{one.live:.1%}",
+            "parameters": f"{one.n_parameters:,}",
+        }
+        for kind, one in designs.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
+
+
+def count_live(*, width: float = 1.0) -> dict[tuple[str, int, int], float]:
+    """Return the share of weights that read the image, by architecture, image side and stride."""
+    found = {}
+    with torch.device("meta"):
+        for architecture, side in GAPS:
+            scale = replace(_SCALE, architecture=architecture, width=width)
+            for stride in STRIDES:
+                kind = "base" if stride == 1 else "strided"
+                network = build_control(configure(scale, kind, stride), 0, 10)
+                found[architecture, side, stride] = share_live(network, side)
+    return found
+
+
+def tabulate_live(shares: Mapping[tuple[str, int, int], float]) -> pd.DataFrame:
+    """Return these shares beside the gaps that the paper prints at a pruning rate of 90 %."""
+    rows = []
+    for (architecture, side), gaps in GAPS.items():
+        for stride, gap in zip(STRIDES, gaps, strict=True):
+            rows.append(
+                {
+                    "images": IMAGES[side],
+                    "network": architecture,
+                    "field, px": FIELDS[architecture][stride - 1],
+                    "weights that ever read the image": f"{shares[architecture, side, stride]:.1%}",
+                    "the paper's gap, points": "–" if gap is None else f"{gap:g}",
+                }
+            )
+    return pd.DataFrame(rows).set_index(["images", "network", "field, px"])
+
+
+def tabulate_two_way(study: Study) -> pd.DataFrame:
+    """Return the two-way table on large planes, and the network with the small one, points."""
+    places = {
+        ("small", "kept", "large"): "base",
+        ("large", "kept", "large"): "dilated",
+        ("small", "lost", "large"): "coarse",
+        ("large", "lost", "large"): "coarse dilated",
+        ("large", "lost", "small"): "strided",
+        ("large, last stage alone", "kept", "large"): "deep",
+    }
+    rows = {
+        (*place, kind): {_heading(m, study.rate): _spread(study, kind, m) for m in MEASURES}
+        for place, kind in places.items()
+    }
+    index = pd.MultiIndex.from_tuples(rows, names=["field", "detail", "plane", "network"])
+    return pd.DataFrame(list(rows.values()), index=index)
+
+
+def tabulate_effects(studies: Sequence[Study], measure: str) -> pd.DataFrame:
+    """Return a row an effect, a column a scale: mean, Student's and bootstrap intervals, points."""
+    table = {}
+    for study in studies:
+        head = f"{study.name}, {study.n_seeds} seeds"
+        cells = {NAMES[e]: text(study.effect(e, measure)) for e in EFFECTS}
+        table[head] = cells
+        if study.n_seeds > 1:
+            resampled = {e: study.resampled(e, measure) for e in EFFECTS}
+            table[f"{head}: bootstrap"] = {
+                NAMES[e]: f"[{b.low:+.1f}, {b.high:+.1f}]" for e, b in resampled.items()
+            }
+    return pd.DataFrame(table).rename_axis(_heading(measure, studies[0].rate))
+
+
+def tabulate_swaps(study: Study) -> pd.DataFrame:
+    """Return how accurate trained weights are in the other network, points."""
+    rows = {}
+    for kind, other in (("strided", "dilated"), ("dilated", "strided")):
+        own = [100 * float(r.metrics["accuracy"]) for r in study.records[kind]]
+        swapped = [100 * float(r.metrics["swapped"]) for r in study.records[kind]]
+        rows[f"trained {kind}"] = {
+            f"run {kind}": sum(own) / len(own),
+            f"run {other}": sum(swapped) / len(swapped),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").map("{:.1f}".format)
+
+
+def text(e: Estimate) -> str:
+    """Return a signed estimate in points with its interval where it has one."""
+    return f"{e.value:+.1f}" + (f" [{e.low:+.1f}, {e.high:+.1f}]" if e.n > 1 else "")
+
+
+def _heading(measure: str, rate: float) -> str:
+    return {
+        "accuracy": "dense accuracy, %",
+        "pruned": f"pruned at {rate:.0%}, %",
+        "gap": f"gap at {rate:.0%}, points",
+    }[measure]
+
+
+def _spread(study: Study, kind: str, measure: str) -> str:
+    values = study.values(kind, measure)
+    spread = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{values.mean():.1f}{spread}"
