@@ -1,0 +1,103 @@
+"""Spectra as tables: a row a pool, the paper's statements side by side, one change at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.pooled.spectra_study import Pools, compare_ends, measure_growth
+from erfbook.experiments.training_growth import mean_interval
+from erfbook.experiments.training_tables import set_side_by_side
+from erfbook.records import Record
+
+TITLES = {"vgg": "VGG-like", "resnet50": "ResNet-50"}
+_MEASURES = {"largest": "λ₁", "last": "λₖ", "spread": "λ₁ − λₖ", "trace": "trace"}
+_MOMENTS = {"before": "before training", "after": "after training"}
+
+
+def tabulate_pools(spectra: Mapping[tuple[str, str], Pools]) -> pd.DataFrame:
+    """Return a row a network, pool and moment: field, planes, loss and the spectrum's numbers.
+
+    Args:
+        spectra: by architecture and moment.
+    """
+    rows = []
+    for (architecture, moment), pools in spectra.items():
+        for i, record in enumerate(pools.firsts):
+            first, last = record.metrics["plane"]
+            k = pools.config["k"]
+            row = {
+                "network": f"{TITLES[architecture]}, {_MOMENTS[moment]}",
+                "field, px": f"{record.metrics['field_px']}",
+                "planes, first and last": f"{first} × {first}, {last} × {last}",
+                "seeds": f"{len(pools.seeds)}",
+                "loss": f"{pools.numbers('loss')[i].mean():.2f}",
+                "k": f"{k}",
+            }
+            for name, word in _MEASURES.items():
+                row[word] = f"{pools.numbers(name)[i].mean():,.3g}"
+            row["downwards"] = f"{pools.numbers('negative')[i].mean():.0%}"
+            rows.append(row)
+    return pd.DataFrame(rows).set_index("network").rename_axis(None)
+
+
+def tabulate_figures(
+    published: Mapping[tuple[str, str], tuple[str, Pools]],
+    ours: Mapping[tuple[str, str], Pools],
+) -> pd.DataFrame:
+    """Return figures 1 and 2 side by side: the paper, published records, this run.
+
+    The paper has curves and no numbers; what stands in its column is what its text says of them.
+
+    Args:
+        published: by architecture and moment, the scale and its spectra.
+        ours: this run's.
+    """
+    says = {"largest": "“larger”", "spread": "“wider”"}
+    paper: dict[str, str] = {}
+    cells: dict[str, dict[str, str]] = {}
+    own: dict[str, str] = {}
+    for (architecture, moment), pools in ours.items():
+        for name, word in _MEASURES.items():
+            row = f"{TITLES[architecture]}, {_MOMENTS[moment]}: growth of {word}"
+            paper[row] = says.get(name, "no statement") if moment == "before" else "figure only"
+            own[row] = _interval(measure_growth(pools, name))
+            if (architecture, moment) in published:
+                scale, theirs = published[architecture, moment]
+                cell = f"{_interval(measure_growth(theirs, name))}, {len(theirs.seeds)} seeds"
+                cells.setdefault(scale, {})[row] = cell
+    note = next(iter(ours.values())).note
+    return set_side_by_side(paper, cells, {note: own})
+
+
+def tabulate_variants(
+    small: Mapping[str, Sequence[Record]], large: Mapping[str, Sequence[Record]]
+) -> pd.DataFrame:
+    """Return a row a change: the largest eigenvalue before training at both ends, and the ratio.
+
+    Args:
+        small, large: by what was changed, runs with the smallest and with the largest field.
+    """
+    rows = []
+    for word, runs in small.items():
+        rows.append(
+            {
+                "setting": word,
+                "λ₁, smallest field": _middle(runs),
+                "λ₁, largest field": _middle(large[word]),
+                "ratio": _interval(compare_ends(runs, large[word])),
+            }
+        )
+    return pd.DataFrame(rows).set_index("setting").rename_axis(None)
+
+
+def _middle(runs: Sequence[Record]) -> str:
+    return f"{mean_interval(np.array([r.arrays['values'][0] for r in runs]), log=True).value:,.3g}"
+
+
+def _interval(e: Estimate) -> str:
+    text = f"{e.value:.2f}"
+    return text if e.n < 2 else f"{text} [{e.low:.2f}, {e.high:.2f}]"
