@@ -5,6 +5,8 @@ from __future__ import annotations
 from erfbook.experiments.damage_plans import INIT_DAMAGE, SPARSE_DAMAGE
 from erfbook.experiments.distance_runs import DISTANCE
 from erfbook.experiments.importance_plans import PIXEL_IMPORTANCE
+from erfbook.experiments.pooled.control import POOL_CONTROL
+from erfbook.experiments.pooled.likeness import pool_likeness
 from erfbook.experiments.pooled.networks import pool_training
 from erfbook.experiments.registry import Experiment
 from erfbook.experiments.training_classes import ERF_TRAINING
@@ -19,6 +21,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         INIT_DAMAGE,
         SPARSE_DAMAGE,
         pool_training(),
+        pool_likeness(),
+        POOL_CONTROL,
         PIXEL_IMPORTANCE,
     )
 }
