@@ -11,6 +11,7 @@ from erfbook.experiments.registry import Experiment
 from erfbook.models.pooled import VGG_16_STAGES
 
 STRIDES = (1, 2, 3, 4)
+EVEN_STRIDES = (2, 4)
 ARCHITECTURES = ("vgg", "resnet50")
 FIELDS = {"vgg": (181, 359, 537, 715), "resnet50": (108, 213, 318, 423)}  # px, by stride
 # As printed in tables 3 and 4: mean and standard deviation of the maximum over 50 projections.
@@ -22,7 +23,7 @@ PRINTED = {
 # Everything that the section does not state as PyTorch has it; the networks of the other chapters.
 PAPER = ImportanceConfig(name="paper", n_groups=10)
 LAPTOP = replace(PAPER, name="laptop", width=1 / 4, n_networks=50)
-SMOKE = replace(PAPER, name="smoke", width=1 / 16, n_networks=4, n_groups=2)
+SMOKE = replace(PAPER, name="smoke", width=1 / 16, n_networks=4, n_groups=4)
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, PAPER)}
 
 # One change each, or two that belong together.
@@ -69,6 +70,13 @@ def configure(
     return replace(scale, name=title, architecture=architecture, **pool, **settings)
 
 
+def configure_even(scale: ImportanceConfig, stride: int) -> ImportanceConfig:
+    """Return the VGG with a pool whose kernel is its stride, which covers all pixels evenly."""
+    config = configure(scale, "vgg", stride)
+    name = f"{config.name}, kernel {stride}"
+    return replace(config, name=name, pool_kernel=stride)
+
+
 def changes_of(architecture: str) -> Mapping[str, Mapping[str, Any]]:
     """Return the changes that an architecture can have, by name."""
     return CHANGES | VGG_CHANGES if architecture == "vgg" else CHANGES
@@ -86,6 +94,7 @@ def _plan(scale: ImportanceConfig, *, changed: bool) -> tuple[tuple[ImportanceCo
         return [(configure(scale, architecture, s, change), n) for s in STRIDES]
 
     pairs = [pair for architecture in ARCHITECTURES for pair in all_pools(architecture)]
+    pairs += [(configure_even(scale, s), 1) for s in EVEN_STRIDES]
     for architecture in ARCHITECTURES if changed else ():
         for change, settings in changes_of(architecture).items():
             pairs += all_pools(architecture, change, 3 if settings.get("n_networks") == 1 else 1)
