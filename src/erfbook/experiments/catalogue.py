@@ -8,6 +8,7 @@ from erfbook.experiments.importance_plans import PIXEL_IMPORTANCE
 from erfbook.experiments.pooled.control import POOL_CONTROL
 from erfbook.experiments.pooled.likeness import pool_likeness
 from erfbook.experiments.pooled.networks import pool_training
+from erfbook.experiments.pooled.prunings import POOL_PRUNING
 from erfbook.experiments.registry import Experiment
 from erfbook.experiments.training_classes import ERF_TRAINING
 from erfbook.experiments.training_scenes import ERF_CAMVID
@@ -21,6 +22,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         INIT_DAMAGE,
         SPARSE_DAMAGE,
         pool_training(),
+        POOL_PRUNING,
         pool_likeness(),
         POOL_CONTROL,
         PIXEL_IMPORTANCE,

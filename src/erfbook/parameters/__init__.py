@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+from erfbook.parameters.field_or_plane import FieldOrPlane
+from erfbook.parameters.representations import Representations
 from erfbook.parameters.trained import ErfDistance, ErfTraining, GaussianDamage
 from erfbook.parameters.untrained import (
     ErfPhotographs,
@@ -25,6 +27,8 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         ErfTraining,
         ErfDistance,
         GaussianDamage,
+        Representations,
+        FieldOrPlane,
     )
 }
 

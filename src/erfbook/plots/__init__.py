@@ -1,5 +1,10 @@
 """Figures of the book: each function takes axes and a result, draws, and returns the axes."""
 
+from erfbook.plots.control import (
+    plot_control_effects,
+    plot_control_live,
+    plot_control_networks,
+)
 from erfbook.plots.damage import (
     plot_damage_corners,
     plot_damage_fields,
@@ -41,6 +46,22 @@ from erfbook.plots.fields import (
     plot_slopes,
     plot_structure_profiles,
     plot_structures,
+)
+from erfbook.plots.likeness import (
+    plot_likeness_bias,
+    plot_likeness_choices,
+    plot_likeness_depth,
+    plot_likeness_field,
+    plot_likeness_matrices,
+    plot_likeness_within,
+)
+from erfbook.plots.importance import (
+    plot_importance_changes,
+    plot_importance_coverage,
+    plot_importance_maps,
+    plot_importance_maxima,
+    plot_importance_shared,
+    plot_importance_waves,
 )
 from erfbook.plots.looks import (
     plot_looks_agreement,
@@ -96,6 +117,9 @@ __all__ = [
     "plot_architectures",
     "plot_border_cut",
     "plot_coefficients",
+    "plot_control_effects",
+    "plot_control_live",
+    "plot_control_networks",
     "plot_damage_corners",
     "plot_damage_curves",
     "plot_damage_fields",
@@ -115,7 +139,19 @@ __all__ = [
     "plot_erf_radius",
     "plot_field_on_photograph",
     "plot_gaussian_limit",
+    "plot_importance_changes",
+    "plot_importance_coverage",
+    "plot_importance_maps",
+    "plot_importance_maxima",
+    "plot_importance_shared",
+    "plot_importance_waves",
     "plot_inverse_transform",
+    "plot_likeness_bias",
+    "plot_likeness_choices",
+    "plot_likeness_depth",
+    "plot_likeness_field",
+    "plot_likeness_matrices",
+    "plot_likeness_within",
     "plot_looks_agreement",
     "plot_looks_maps",
     "plot_looks_reach",

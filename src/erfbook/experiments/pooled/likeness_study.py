@@ -129,6 +129,11 @@ class Family:
         return [member.field_px for member in self.members]
 
     @property
+    def has_blocks(self) -> bool:
+        """Whether its layers are added to what goes around them."""
+        return any(".convs." in path for path in self.members[0].records[0].metrics["layers"])
+
+    @property
     def n_networks(self) -> int:
         """Networks behind every pool."""
         return len({seed for pair in self.shared for seed in pair})
@@ -151,13 +156,18 @@ class Family:
         """Return the mean CKA of early or deep layers, a pool each."""
         return [jackknife(m.half(which, choice), m.pairs) for m in self.members]
 
+    def drops(self, which: str, choice: str = "main") -> Float[np.ndarray, " pair"]:
+        """Return the same as :meth:`drop`, a shared pair each."""
+        table = self.by_field(lambda member: member.half(which, choice))
+        return table[0] - table[-1]
+
     def drop(self, which: str, choice: str = "main") -> Estimate:
         """Return by how much early or deep CKA is lower behind the largest pool than the least."""
-        return jackknife(self._drops(which, choice), self.shared)
+        return jackknife(self.drops(which, choice), self.shared)
 
     def excess(self, choice: str = "main") -> Estimate:
         """Return how much more of their CKA deep layers lose than early ones."""
-        differences = self._drops("deep", choice) - self._drops("early", choice)
+        differences = self.drops("deep", choice) - self.drops("early", choice)
         return jackknife(differences, self.shared)
 
     def slope(self, choice: str = "main") -> Estimate:
@@ -172,10 +182,6 @@ class Family:
         least, most = (self.members[i].isolation() for i in (0, -1))
         seeds = sorted(set(least) & set(most))
         return mean_interval(np.array([least[s] - most[s] for s in seeds]))
-
-    def _drops(self, which: str, choice: str) -> np.ndarray:
-        table = self.by_field(lambda member: member.half(which, choice))
-        return table[0] - table[-1]
 
 
 def weighted_rows(layers: Sequence[str], branch: bool = False) -> list[int]:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Float
 
-from erfbook.experiments.estimates import Estimate, seed_for
+from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.pooled import plans
 from erfbook.experiments.pooled.likeness import N_IMAGES
+from erfbook.experiments.pooled.likeness_bias import added_by_images
 from erfbook.experiments.pooled.likeness_study import Family, gather, jackknife, p_value
 from erfbook.experiments.pooled.networks import NetworkConfig
 from erfbook.experiments.training_fields import choose_dataset
 from erfbook.experiments.training_tables import set_side_by_side
 from erfbook.records import Record, Store
-from erfbook.similarity import linear_cka, predict_independent_cka
 
 DECIDING = ("paper", "usual recipe", "quarter width")  # on all of CIFAR-10, the better one first
 LEAST_NETWORKS = 3  # fewer give one pair, and no interval
@@ -29,7 +26,8 @@ BASES = {
     "laptop": (plans.LAPTOP, plans.LAPTOP_RESNET),
     "paper": (plans.PAPER, replace(plans.PAPER, architecture="resnet50")),
 }
-_WORDS = {
+# How the readings of CHOICES are called.
+WORDS = {
     "main": "as above",
     "biased": "biased estimate",
     "half": "half of the images",
@@ -40,43 +38,11 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Bias:
-    """CKA of features that have nothing in common.
-
-    Args:
-        n_images: images.
-        n_features: of both sets.
-        biased, debiased: mean over draws.
-        predicted: of the biased one.
-    """
-
-    n_images: int
-    n_features: Float[np.ndarray, " d"]
-    biased: Float[np.ndarray, " d"]
-    debiased: Float[np.ndarray, " d"]
-    predicted: Float[np.ndarray, " d"]
-
-
 def choose_networks(profile: str, dataset: str) -> tuple[NetworkConfig, NetworkConfig]:
     """Return a profile's VGG and ResNet-50; ``auto`` is CIFAR-10 where it is present."""
     vgg, resnet = BASES[profile]
     name = choose_dataset(dataset, real="cifar10", embedded="patches32")
     return replace(vgg, dataset=name), replace(resnet, dataset=name)
-
-
-def measure_bias(n_images: int, n_draws: int, largest: int = 4096) -> Bias:
-    """Return both estimates for independent Gaussian features, by their number."""
-    dims = [2**i for i in range(1, int(math.log2(largest)) + 1)]
-    found = np.empty((2, len(dims), n_draws))
-    for i, d in enumerate(dims):
-        for draw in range(n_draws):
-            source = torch.Generator().manual_seed(seed_for(draw, "independent", n_images, d))
-            x, y = (torch.randn(n_images, d, generator=source) for _ in range(2))
-            found[:, i, draw] = linear_cka(x, y, debiased=False), linear_cka(x, y)
-    means = found.mean(2)
-    predicted = np.array([predict_independent_cka(n_images, d, d) for d in dims])
-    return Bias(n_images, np.array(dims, dtype=float), means[0], means[1], predicted)
 
 
 def read_families(stores: Iterable[Store]) -> dict[tuple[str, str], Family]:
@@ -123,9 +89,11 @@ def name_family(family: Family, prefix: str) -> Iterator[tuple[str, dict[str, An
     yield f"{prefix}_n_layers", {"value": family.members[0].n_layers}
     yield f"{prefix}_n_networks", {"value": family.n_networks}
     yield f"{prefix}_answer", {"value": answer(family)}
-    for name, (least, most) in bias_of(family).items():
-        yield f"{prefix}_{name}_least", {"value": least}
-        yield f"{prefix}_{name}_most", {"value": most}
+    n_images, added = added_by_images(family)
+    for name, i in (("bias", 0), ("bias_eighth", -1)):
+        yield f"{prefix}_{name}_least", {"value": float(added[0, i])}
+        yield f"{prefix}_{name}_most", {"value": float(added[-1, i])}
+    yield f"{prefix}_n_images", {"value": int(n_images[0])}
 
 
 def name_verdicts(family: Family) -> dict[str, dict[str, Any]]:
@@ -140,21 +108,6 @@ def name_verdicts(family: Family) -> dict[str, dict[str, Any]]:
         "cifar_early_most": family.level("early")[-1].as_result(),
         "cifar_deep_drop_trained_least": {"value": _beyond_chance(family).low},
     }
-
-
-def bias_of(family: Family) -> dict[str, tuple[float, float]]:
-    """Return what the biased estimate adds to deep layers, behind the least and largest pool.
-
-    ``bias`` at the run's own number of images; ``bias_eighth`` at an eighth of them.
-    """
-    found = {}
-    for name, few in (("bias", ""), ("bias_eighth", "_{2}")):
-        ends = []
-        for member in (family.members[0], family.members[-1]):
-            added = [_added(r, few, member.rows()) for r in member.records]
-            ends.append(float(np.mean(added)))
-        found[name] = (ends[0], ends[1])
-    return found
 
 
 def answer(family: Family) -> str:
@@ -173,8 +126,8 @@ def answer(family: Family) -> str:
 def tabulate_choices(family: Family) -> pd.DataFrame:
     """Return a row a reading: deep CKA behind the least and largest pool, and the losses."""
     rows = {}
-    for choice, words in _WORDS.items():
-        if choice == "branch" and "resnet" not in family.title.lower():
+    for choice, words in WORDS.items():
+        if choice == "branch" and not family.has_blocks:
             continue
         levels = family.level("deep", choice)
         rows[words] = {
@@ -229,19 +182,7 @@ def _cells(family: Family) -> dict[str, str]:
 
 def _beyond_chance(family: Family) -> Estimate:
     """The deep loss of trained networks less that of the untrained ones they came from."""
-    tables = [
-        family.by_field(lambda member, choice=choice: member.half("deep", choice))
-        for choice in ("main", "untrained")
-    ]
-    trained, untrained = (table[0] - table[-1] for table in tables)
-    return jackknife(trained - untrained, family.shared)
-
-
-def _added(record: Record, few: str, rows: list[int]) -> float:
-    suffix = few.format(*record.metrics["n_parts"])
-    curves = (record.arrays[f"trained_{name}{suffix}"] for name in ("curve_biased", "curve"))
-    biased, debiased = (np.asarray(curve, dtype=float)[rows] for curve in curves)
-    return float((biased - debiased)[(len(rows) + 1) // 2 :].mean())
+    return jackknife(family.drops("deep") - family.drops("deep", "untrained"), family.shared)
 
 
 def _is_whole(record: Record) -> bool:
