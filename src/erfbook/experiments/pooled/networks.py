@@ -26,6 +26,7 @@ STRIDES = (1, 2, 3, 4)  # of the early pool; its kernel is one more
 VGG_STAGES = (2, 2, 3, 2, 3)
 FIELDS = {"vgg": (181, 359, 537, 715), "resnet50": (108, 213, 318, 423)}  # px, by stride
 STATED = {"vgg": (181, 359, 537, 715), "resnet50": (110, 213, 318, 423)}  # px, as printed
+FIRST_CHANNELS = 64  # of both networks at full width
 WEIGHTS = "weights."  # prefix of the arrays that are the network's
 
 
@@ -65,18 +66,26 @@ class NetworkConfig:
     flip: bool = True
     precision: str = "auto"
 
-    def build(self, n_classes: int) -> PooledNet:
-        """Return the untrained network, from the current seed.
+    def __post_init__(self) -> None:
+        if self.architecture not in FIELDS:
+            raise UserError(
+                f"architecture must be {' or '.join(FIELDS)}, not {self.architecture!r}"
+            )
+        if not self.width > 0 or round(FIRST_CHANNELS * self.width) < 1:
+            raise UserError(
+                f"width must leave a channel of the first {FIRST_CHANNELS}, so be above "
+                f"{0.5 / FIRST_CHANNELS:g}, not {self.width:g}"
+            )
+        for name in ("pool_kernel", "pool_stride"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1 px, not {getattr(self, name)}")
 
-        Raises:
-            UserError: there is no such architecture.
-        """
+    def build(self, n_classes: int) -> PooledNet:
+        """Return the untrained network, from the current seed."""
         if self.architecture == "vgg":
             make_network = functools.partial(pooled_vgg, stages=self.stages)
-        elif self.architecture == "resnet50":
-            make_network = pooled_resnet50  # type: ignore[assignment]
         else:
-            raise UserError(f"architecture must be vgg or resnet50, not {self.architecture!r}")
+            make_network = pooled_resnet50  # type: ignore[assignment]
         network = make_network(
             self.pool_kernel, self.pool_stride, width=self.width, n_classes=n_classes
         )
@@ -115,9 +124,32 @@ def load_data(config: NetworkConfig) -> ImageSet:
     return datasets.load(config.dataset).limited(config.n_train, config.n_test)
 
 
+def check_fits(config: NetworkConfig, data: ImageSet) -> None:
+    """Refuse a pool that is larger than the plane it reads, and batches of one image.
+
+    Raises:
+        UserError: the message says which receptive field can be had at this image size.
+    """
+    side = min(data.train.images.shape[2:])
+    if config.pool_kernel > side:
+        largest = side - 1  # a stride whose kernel, one more, still fits
+        reach = replace(config, pool_kernel=side, pool_stride=largest).theoretical_field
+        raise UserError(
+            f"pool_kernel {config.pool_kernel} is larger than the {side} px plane that it pools: "
+            f"images of {side} px allow strides up to {largest}, a receptive field of {reach} px "
+            f"and not {config.theoretical_field} px"
+        )
+    if len(data.train) % config.batch_size == 1:  # batch norm has nothing to divide one pixel by
+        raise UserError(
+            f"batch_size {config.batch_size} leaves a last batch of one of {len(data.train)} "
+            "images, which batch norm cannot be trained on: change it, or n_train, by one"
+        )
+
+
 def run_training(config: NetworkConfig, seed: int, workspace: Workspace) -> Outcome:
     """Train one network; the outcome's arrays are its weights and batch norm's statistics."""
     data = load_data(config)
+    check_fits(config, data)
     model = build_network(config, seed, len(data.classes)).to(workspace.device)
 
     def observe(model: nn.Module, moment: training.Moment) -> dict:

@@ -27,8 +27,8 @@ PRINTED = replace(
     QUARTER, name="quarter width, printed recipe", lr=1e-4, warmup=0.0, weight_decay=5e-5, clip=0.1
 )
 PLAIN = replace(QUARTER, name="quarter width, no crops or mirrors", crop_padding=0, flip=False)
-# A reader's own run: twins with the same fields, on few images. A full recipe decays weights that no
-# gradient reaches by a quarter or so (rate x decay x steps); over a hundred-odd steps that takes
+# A reader's own run: twins with the same fields, on few images. A full recipe decays weights that
+# no gradient reaches by a quarter or so (rate x decay x steps); over a hundred-odd steps that takes
 # a decay of 0.03. Without crops, which few steps have no use for.
 LAPTOP = NetworkConfig(
     name="laptop",

@@ -1,0 +1,238 @@
+"""Experiment ``pool-pruning``: what a trained network behind a pool loses when it is pruned.
+
+Avendaño section 3.3 (tables 1, 2), section 4.1 (figures 6 to 13) and 4.1.1 (14, 15). The paper
+names neither scope nor layers, so the others are asked too. Two explanations are measured beside
+the accuracy: batch norm's statistics, which are those of the dense network and no longer
+fit, and weights that only ever multiply padding, which cost nothing to prune.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from erfbook import pruning, training
+from erfbook.datasets import ImageSet
+from erfbook.experiments.photographs import calibrate_batch_norm
+from erfbook.experiments.pooled.networks import NetworkConfig, load_data, trained_network
+from erfbook.experiments.pooled.plans import plan_all
+from erfbook.experiments.registry import Experiment, Outcome, Workspace
+from erfbook.records.files import write_whole
+
+RATES = (0.5, 0.6, 0.7, 0.8, 0.9)
+# How weights are chosen: (scope, layers). The first is how the tables are read.
+CHOICES = {
+    "global": ("global", "conv+linear"),
+    "layer": ("layer", "conv+linear"),
+    "conv": ("global", "conv"),
+    "inner": ("global", "all but first and last"),
+}
+TUNINGS = ("printed", "usual")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningConfig:
+    """How one network is pruned.
+
+    Args:
+        name: of the configuration, as pages and sweeps show it.
+        dataset: the network's.
+        network: which network, and how it was trained.
+        rates: shares of the weights that are pruned, each from the dense network.
+        compared: rates at which the convolutions alone, all layers but the first and the last, and
+            recalibrated statistics are asked too.
+        n_calibration: training images that batch norm's statistics are taken from.
+        tuned: rates whose networks are fine-tuned; none for no fine-tuning.
+        tuned_epochs: how long.
+    """
+
+    name: str
+    dataset: str
+    network: NetworkConfig
+    rates: tuple[float, ...] = RATES
+    compared: tuple[float, ...] = RATES
+    n_calibration: int = 2000
+    tuned: tuple[float, ...] = (0.9,)
+    tuned_epochs: float = 10
+
+
+def tuning_recipe(config: PruningConfig, which: str) -> training.Recipe:
+    """Return a recipe of fine-tuning: the paper's numbers, or a tenth of the network's own rate.
+
+    Both keep the network's batches and augmentation, which the paper does not tell.
+    """
+    own = replace(config.network.recipe, epochs=config.tuned_epochs, warmup=0.0)
+    if which == "printed":
+        return replace(own, lr=1e-4, weight_decay=5e-4, clip=0.1)
+    return replace(own, lr=own.lr / 10)
+
+
+def run_pruning(config: PruningConfig, seed: int, workspace: Workspace) -> Outcome:
+    """Prune one trained network in all ways; a paused run keeps the parts that are done."""
+    model = trained_network(config.network, seed, workspace)
+    data = load_data(config.network)
+    kept = Parts(workspace)
+    metrics: dict[str, Any] = {
+        "rates": list(config.rates),
+        "compared": list(config.compared),
+        "tuned": list(config.tuned),
+        "tuned_epochs": config.tuned_epochs,
+        "field_px": config.network.theoretical_field,
+        "pool_stride": config.network.pool_stride,
+        "architecture": config.network.architecture,
+        "n_classes": len(data.classes),
+        "n_parameters": sum(p.numel() for p in model.parameters()),
+        "note": data.note,
+    }
+    metrics["dense"] = kept.do("dense", lambda: training.accuracy(model, data, data.test))
+    for choice in CHOICES:
+        rates = config.rates if choice in ("global", "layer") else config.compared
+        metrics[choice] = [
+            kept.do(f"{choice} {rate}", lambda c=choice, r=rate: _shoot(model, data, c, r))
+            for rate in rates
+        ]
+    metrics["calibrated"] = [
+        kept.do(f"calibrated {rate}", lambda r=rate: _shoot(model, data, "global", r, config))
+        for rate in config.compared
+    ]
+    for which in TUNINGS:
+        metrics[f"tuned_{which}"] = [
+            kept.do(
+                f"{which} {rate}", lambda w=which, r=rate: _tune(model, data, config, (w, r), seed,
+                                                                 workspace)
+            )
+            for rate in config.tuned
+        ]  # fmt: skip
+    counts, arrays = _count(model, data, config.rates)
+    return Outcome(metrics | counts, arrays)
+
+
+class Parts:
+    """What a run has found so far, by name, in a file beside its checkpoint.
+
+    Args:
+        workspace: of the run; without a checkpoint nothing is kept.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        path = workspace.checkpoint
+        self._path = path.with_name(f"{path.name}.parts") if path else None
+        self._deadline, self._advanced = workspace.deadline, False
+        there = self._path is not None and self._path.exists()
+        self._done: dict[str, Any] = json.loads(self._path.read_text()) if there else {}  # type: ignore[union-attr]
+
+    def do(self, name: str, work: Callable[[], Any]) -> Any:
+        """Return a part's value, from the file or by doing it.
+
+        Raises:
+            Paused: the deadline came, after at least one part.
+        """
+        if name in self._done:
+            return self._done[name]
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        if late and self._advanced:
+            raise training.Paused(f"paused before {name}; {len(self._done)} parts are kept")
+        self._done[name] = work()
+        self._advanced = True
+        if self._path is not None:
+            write_whole(self._path, json.dumps(self._done).encode(), replace=True)
+        return self._done[name]
+
+
+def _prune(model: nn.Module, choice: str, rate: float) -> pruning.Pruned:
+    scope, layers = CHOICES[choice]
+    return pruning.prune_global(model, rate, scope=scope, layers=layers)
+
+
+def _shoot(
+    model: nn.Module,
+    data: ImageSet,
+    choice: str,
+    rate: float,
+    calibration: PruningConfig | None = None,
+) -> float:
+    """Return the accuracy of a network that was pruned once, perhaps with new statistics."""
+    pruned = _prune(model, choice, rate).model
+    if calibration is not None:
+        images = data.train.images[: calibration.n_calibration]
+        device = next(model.parameters()).device
+        calibrate_batch_norm(pruned, data.standardise(images).to(device), batch_size=128)
+    return training.accuracy(pruned, data, data.test)
+
+
+def _tune(
+    model: nn.Module,
+    data: ImageSet,
+    config: PruningConfig,
+    how: tuple[str, float],
+    seed: int,
+    workspace: Workspace,
+) -> float:
+    """Return the accuracy of a pruned network after fine-tuning with its mask."""
+    which, rate = how
+    kept = workspace.checkpoint
+    path: Path | None = kept.with_name(f"{kept.name}.{which}-{rate:g}") if kept else None
+    label = f"{workspace.progress}, fine-tuning" if workspace.progress else ""
+    tuned, _ = pruning.fine_tune(
+        _prune(model, "global", rate),
+        data,
+        tuning_recipe(config, which),
+        seed=seed,
+        checkpoint=path,
+        deadline=workspace.deadline,
+        progress=label,
+    )
+    return training.accuracy(tuned.model, data, data.test)
+
+
+def _count(
+    model: nn.Module, data: ImageSet, rates: tuple[float, ...]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return where the pruned weights are, and how many of them only ever saw padding."""
+    unused = pruning.find_unused(model, tuple(data.train.images.shape[1:]))
+    weights = pruning.choose_weights(model, "conv+linear")
+    n_weights = sum(weight.numel() for weight in weights.values())
+    n_unused = sum(int(mask.sum()) for mask in unused.values())
+    shares, free, emptied = [], [], []
+    for rate in rates:
+        pruned = _prune(model, "global", rate)
+        shares.append(list(pruned.shares.values()))
+        hit = sum(int((~pruned.mask[name] & mask.cpu()).sum()) for name, mask in unused.items())
+        free.append(hit / max(1, pruned.n_pruned))
+        emptied.append(sum(share == 1 for share in pruned.shares.values()))
+    counts: Mapping[str, Any] = {
+        "n_weights": n_weights,
+        "unused": n_unused / n_weights,
+        "pruned_unused": free,
+        "emptied_layers": emptied,
+        "layers": [name.removesuffix(".weight") for name in weights],
+    }
+    sizes = torch.tensor([weight.numel() for weight in weights.values()]).numpy()
+    return dict(counts), {"shares": np.array(shares, np.float32), "layer_weights": sizes}
+
+
+def configure_pruning(network: NetworkConfig) -> PruningConfig:
+    """Return how a network is pruned at its scale: small ones are asked less."""
+    small = network.name.split(":")[0] in ("smoke", "laptop")
+    settings: dict[str, Any] = {"name": network.name, "dataset": network.dataset}
+    if small:
+        settings |= {"compared": (0.8, 0.9), "n_calibration": 256, "tuned_epochs": 1}
+    return PruningConfig(network=network, **settings)
+
+
+POOL_PRUNING = Experiment(
+    name="pool-pruning",
+    version=1,
+    summary="what networks behind different pools lose when they are pruned (avendano s. 3.3)",
+    config=PruningConfig,
+    plans=plan_all(configure_pruning),
+    run=run_pruning,
+)
