@@ -92,33 +92,35 @@ def gather(records: Sequence[Record]) -> Projection:
     )
 
 
-def read_four(
-    stores: Iterable[Store], scale: ImportanceConfig, architecture: str, change: str = ""
-) -> dict[int, Projection]:
-    """Return what stores hold of a scale, by stride; empty unless all four pools are there."""
-    wanted = {configure(scale, architecture, stride, change).name: stride for stride in STRIDES}
-    found: dict[int, dict[int, Record]] = {}
+Index = Mapping[str, Mapping[int, Record]]  # by name of the configuration and seed
+
+
+def index(stores: Iterable[Store]) -> dict[str, dict[int, Record]]:
+    """Return the experiment's records in some stores; of a run in several the first is taken."""
+    found: dict[str, dict[int, Record]] = {}
     for store in stores:
         for record in store.select("pixel-importance"):
-            stride = wanted.get(record.spec.config["name"])
-            if stride:
-                found.setdefault(stride, {}).setdefault(record.spec.seed, record)
-    if set(found) != set(STRIDES):
+            found.setdefault(record.spec.config["name"], {}).setdefault(record.spec.seed, record)
+    return found
+
+
+def pick(records: Index, wanted: Mapping[int, ImportanceConfig]) -> dict[int, Projection]:
+    """Return projections by stride; empty unless those of all strides are there."""
+    names = {stride: config.name for stride, config in wanted.items()}
+    if not all(name in records for name in names.values()):
         return {}
-    return {s: gather([runs[seed] for seed in sorted(runs)]) for s, runs in sorted(found.items())}
+    return {s: gather([run for _, run in sorted(records[n].items())]) for s, n in names.items()}
 
 
-def read_all(
-    stores: Sequence[Store], scale: ImportanceConfig
-) -> dict[str, dict[str, dict[int, Projection]]]:
-    """Return every change of a scale that stores hold whole, by architecture and change."""
+def pick_all(records: Index, scale: ImportanceConfig) -> dict[str, dict[str, dict]]:
+    """Return every change of a scale that is there whole, by architecture and change."""
     return {
-        architecture: {
+        kind: {
             change: four
-            for change in ("", *changes_of(architecture))
-            if (four := read_four(stores, scale, architecture, change))
+            for change in ("", *changes_of(kind))
+            if (four := pick(records, {s: configure(scale, kind, s, change) for s in STRIDES}))
         }
-        for architecture in ARCHITECTURES
+        for kind in ARCHITECTURES
     }
 
 

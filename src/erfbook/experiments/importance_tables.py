@@ -144,6 +144,24 @@ def name_checkerboard(four: Four, sigmas: Mapping[int, np.ndarray], even, prefix
     return results
 
 
+def name_all(fours, sigmas, even, prefix: str = "") -> dict[str, dict[str, Any]]:
+    """Return what both networks and the controls say, by name; nothing of what is not there.
+
+    Args:
+        fours: projections by network and stride.
+        sigmas: their predictions.
+        even: the VGG's with kernels as large as strides 2 and 4, by stride.
+        prefix: of all names.
+    """
+    results: dict[str, dict[str, Any]] = {}
+    for architecture, four in fours.items():
+        if four:
+            results |= name_run(four, sigmas[architecture], architecture, prefix)
+    if fours.get("vgg"):
+        results |= name_checkerboard(fours["vgg"], sigmas["vgg"], even, prefix)
+    return results
+
+
 def name_choices(all_four: Mapping[str, Mapping[str, Four]]) -> dict[str, dict[str, Any]]:
     """Return which open choices come nearest to the printed tables, and whether they fall."""
     results: dict[str, dict[str, Any]] = {}

@@ -137,8 +137,8 @@ def spread(
     """Return what arrives one layer down when each window hands its value to all its pixels.
 
     With whole numbers this counts paths. With powers of a gradient it is a layer of random weights
-    of variance 1 a tap (as :func:`propagate_power`), for any stride and border; times the variance of a weight and
-    the number of output channels it is the layer itself.
+    of variance 1 a tap, as :func:`propagate_power`, for any stride and border; times the variance
+    of a weight and the number of output channels it is the layer itself.
 
     Args:
         plane: values of the windows.
