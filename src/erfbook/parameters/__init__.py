@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 
 from erfbook.parameters.field_or_plane import FieldOrPlane
+from erfbook.parameters.loss_landscape import LossLandscape
+from erfbook.parameters.pixel_importance import PixelImportance
+from erfbook.parameters.pruning import Pruning
 from erfbook.parameters.representations import Representations
 from erfbook.parameters.trained import ErfDistance, ErfTraining, GaussianDamage
 from erfbook.parameters.untrained import (
@@ -27,7 +30,10 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         ErfTraining,
         ErfDistance,
         GaussianDamage,
+        Pruning,
+        LossLandscape,
         Representations,
+        PixelImportance,
         FieldOrPlane,
     )
 }

@@ -47,14 +47,6 @@ from erfbook.plots.fields import (
     plot_structure_profiles,
     plot_structures,
 )
-from erfbook.plots.likeness import (
-    plot_likeness_bias,
-    plot_likeness_choices,
-    plot_likeness_depth,
-    plot_likeness_field,
-    plot_likeness_matrices,
-    plot_likeness_within,
-)
 from erfbook.plots.importance import (
     plot_importance_changes,
     plot_importance_coverage,
@@ -62,6 +54,14 @@ from erfbook.plots.importance import (
     plot_importance_maxima,
     plot_importance_shared,
     plot_importance_waves,
+)
+from erfbook.plots.likeness import (
+    plot_likeness_bias,
+    plot_likeness_choices,
+    plot_likeness_depth,
+    plot_likeness_field,
+    plot_likeness_matrices,
+    plot_likeness_within,
 )
 from erfbook.plots.looks import (
     plot_looks_agreement,
@@ -76,6 +76,18 @@ from erfbook.plots.photographs import (
     plot_photograph_profiles,
     plot_photograph_ratios,
     plot_photograph_sizes,
+)
+from erfbook.plots.pruning import (
+    plot_pruning_accuracy,
+    plot_pruning_gap,
+    plot_pruning_layers,
+    plot_pruning_tuned,
+)
+from erfbook.plots.spectra import (
+    plot_spectra_density,
+    plot_spectra_ranks,
+    plot_spectra_separation,
+    plot_spectra_trend,
 )
 from erfbook.plots.style import (
     COLORS,
@@ -165,6 +177,10 @@ __all__ = [
     "plot_photograph_sizes",
     "plot_placements",
     "plot_profiles",
+    "plot_pruning_accuracy",
+    "plot_pruning_gap",
+    "plot_pruning_layers",
+    "plot_pruning_tuned",
     "plot_relu_factor",
     "plot_scene_fields",
     "plot_shapes",
@@ -172,6 +188,10 @@ __all__ = [
     "plot_size_growth",
     "plot_size_pairs",
     "plot_slopes",
+    "plot_spectra_density",
+    "plot_spectra_ranks",
+    "plot_spectra_separation",
+    "plot_spectra_trend",
     "plot_structure_profiles",
     "plot_structures",
     "plot_threshold",

@@ -224,7 +224,7 @@ def configure_pruning(network: NetworkConfig) -> PruningConfig:
     small = network.name.split(":")[0] in ("smoke", "laptop")
     settings: dict[str, Any] = {"name": network.name, "dataset": network.dataset}
     if small:
-        settings |= {"compared": (0.8, 0.9), "n_calibration": 256, "tuned_epochs": 1}
+        settings |= {"compared": (0.9,), "n_calibration": 256, "tuned_epochs": 0.5}
     return PruningConfig(network=network, **settings)
 
 
