@@ -9,6 +9,7 @@ from erfbook.experiments.pooled.control import POOL_CONTROL
 from erfbook.experiments.pooled.likeness import pool_likeness
 from erfbook.experiments.pooled.networks import pool_training
 from erfbook.experiments.pooled.prunings import POOL_PRUNING
+from erfbook.experiments.pooled.spectra_plans import pool_spectra
 from erfbook.experiments.registry import Experiment
 from erfbook.experiments.training_classes import ERF_TRAINING
 from erfbook.experiments.training_scenes import ERF_CAMVID
@@ -22,6 +23,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         INIT_DAMAGE,
         SPARSE_DAMAGE,
         pool_training(),
+        pool_spectra(),
         POOL_PRUNING,
         pool_likeness(),
         POOL_CONTROL,

@@ -22,6 +22,7 @@ from erfbook.records import Record, Store
 from erfbook.records.compact import expand
 
 N_RESAMPLES = 2000
+LEAST_NETWORKS = 5
 WINDOW = 12  # px: a multiple of every early stride, so that its mean holds no wave of any of them
 SPECTRUM = 48  # px in the middle of the image whose waves are read
 
@@ -140,8 +141,13 @@ def bootstrap_means(values: Float[np.ndarray, " run"], seed: int) -> Float[np.nd
     return rng.choice(values, (N_RESAMPLES, len(values))).mean(axis=1)
 
 
-def falls(four: Four) -> bool:
-    """Return whether every larger pool has a certainly smaller maximum than the one before it."""
+def falls(four: Four) -> bool | None:
+    """Return whether every larger pool has a certainly smaller maximum than the one before it.
+
+    None where a configuration has fewer than five networks, which give no interval worth the name.
+    """
+    if any(len(found.maxima) < LEAST_NETWORKS for found in four.values()):
+        return None
     return all(compare_maxima(four[s], four[s + 1]).low > 1 for s in STRIDES[:-1])
 
 

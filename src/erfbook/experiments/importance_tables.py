@@ -72,7 +72,7 @@ def predict_all(scale: ImportanceConfig) -> dict[str, dict[int, np.ndarray]]:
 
 def predict_decline(sigmas: Mapping[int, np.ndarray]) -> dict[int, float]:
     """Return the predicted mean maximum behind each pool, as a share of that behind the first."""
-    maxima = {s: predict_maximum(np.stack([sigma] * 3)) for s, sigma in sigmas.items()}
+    maxima = {s: predict_maximum(sigma, copies=3) for s, sigma in sigmas.items()}
     return {s: value / maxima[1] for s, value in maxima.items()}
 
 
@@ -172,7 +172,7 @@ def name_choices(all_four: Mapping[str, Mapping[str, Four]]) -> dict[str, dict[s
         miss, decline = measure_miss(changes[nearest], architecture)
         results |= {
             f"n_choices_{architecture}": {"value": len(changes)},
-            f"n_falling_{architecture}": {"value": sum(map(falls, changes.values()))},
+            f"n_falling_{architecture}": {"value": sum(falls(f) is True for f in changes.values())},
             f"nearest_{architecture}": {"value": nearest or "none changed"},
             f"nearest_miss_{architecture}": {"value": miss},
             f"nearest_decline_{architecture}": {"value": 10**decline},
@@ -218,8 +218,11 @@ def tabulate_changes(architecture: str, changes: Mapping[str, Four]) -> pd.DataF
             {
                 "what differs": change or "nothing",
                 **{f: f"{four[s].mean.value:.2e}" for s, f in zip(STRIDES, fields, strict=True)},
-                "first over last": f"{fall.value:.1f} [{fall.low:.1f}, {fall.high:.1f}]",
-                "falls at every step": "yes" if falls(four) else "no",
+                "first over last": f"{fall.value:.1f}"
+                + (f" [{fall.low:.1f}, {fall.high:.1f}]" if falls(four) is not None else ""),
+                "falls at every step": {True: "yes", False: "no", None: "too few networks"}[
+                    falls(four)
+                ],
                 "radius, last over first": f"{compare_radii(four[4], four[1]).value:.2f}",
                 "miss, decades": f"{measure_miss(four, architecture)[0]:.2f}",
             }

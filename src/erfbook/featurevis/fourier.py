@@ -20,6 +20,7 @@ from erfbook.featurevis.result import Box
 
 Images = Float[torch.Tensor, "n 3 height width"]
 Size = tuple[int, int]
+_CONTRAST = 0.25  # so that noise of 0.01 starts as a grey image and steps of 0.05 are small
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8  # Adam's usual ones
 
 
@@ -72,7 +73,7 @@ class _Ascent:
         self.coefficients = starts.clone()
         self.mean, self.square = torch.zeros_like(starts), torch.zeros_like(starts)
         frequency = torch.from_numpy(_frequencies(size))
-        scale = frequency.clamp(min=1 / max(size)) ** -method.decay * (size[0] * size[1]) ** 0.5
+        scale = _CONTRAST * frequency.clamp(min=1 / max(size)) ** -method.decay
         self.scale = scale.to(starts)[..., None]
         self.colours = torch.tensor(COLOUR_FACTOR).to(starts)
         self.shown: tuple[torch.Tensor, torch.Tensor] | None = None

@@ -124,24 +124,23 @@ class _Work:
         if under_way is not None:
             ascent.load(under_way["ascent"])
             first = under_way["step"]
-        step = first
+        step, state = first, ascent.state()
         try:
             for step in range(first, self.method.steps):
                 values, gradient = self._look(ascent.image(), jobs, step)
-                moved = gradient.flatten(1).abs().amax(dim=1).cpu() > 0
                 ascent.advance(gradient, step)
-                self.moved[members] |= moved  # from here on, the step is done
+                self.moved[members] |= gradient.flatten(1).abs().amax(dim=1).cpu() > 0
                 self.activations[members, step] = values
                 bar.update(len(members))
                 if step + 1 == _STEPS_UNTIL_DEAD and not self.moved[members].any():
-                    bar.update(len(members) * (self.method.steps - step - 1))
                     break
                 if self.keeper.is_due:
                     self._keep(ascent.state(), step + 1)
+                state = ascent.state()  # tensors are replaced, not written into: it stays whole
+            values, _ = self._look(ascent.image(), jobs, self.method.steps)
         except KeyboardInterrupt:
-            self._keep(ascent.state(), step)
+            self._keep(state, step)
             raise
-        values, _ = self._look(ascent.image(), jobs, self.method.steps)
         self.activations[members, -1] = values
         self.images[members] = ascent.finished().detach().cpu()
 

@@ -138,10 +138,13 @@ def coefficients(n: int, debiased: bool) -> tuple[float, float]:
 
 
 def centred_columns(features: Tensor, columns: int = _COLUMNS) -> Iterator[Tensor]:
-    """Yield features less their mean over images, a block of columns at a time, in float64."""
+    """Yield features less their mean over images, a block of columns at a time, in float64.
+
+    Of features in less than float64 the sums of equal values are exact, so a constant gives zero.
+    """
     for block in features.split(columns, dim=1):
-        wide = block.to(torch.float64)
-        yield wide - wide.mean(0)
+        wide = block.to(torch.float64, copy=True)
+        yield wide.sub_(wide.sum(0) / len(wide))
 
 
 def add_gram(gram: Float[Tensor, "n n"], features: Tensor, n_strips: int = 8) -> None:

@@ -117,7 +117,7 @@ def represent(
     Args:
         model, batches, layers, progress: as :func:`compare` takes them.
         reduce: from a layer's output to the features to compare, an image a row; by default the
-            output itself, flattened.
+            output itself, flattened. It must not change what it is given.
         memory_gib: of features held at once; more passes are made over the batches for less.
 
     Raises:

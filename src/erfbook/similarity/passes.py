@@ -233,19 +233,21 @@ def _fill(
 
 
 def _add(gram: Tensor, features: Tensor, layer: Layer) -> None:
-    if not torch.isfinite(features).all():
+    """Add a layer's features; what is not finite shows on the diagonal, which costs nothing."""
+    if features.dtype == torch.float64 and bool((features == features[:1]).all()):
+        return  # whose centred values need not be zero: a constant must add nothing
+    add_gram(gram, features)
+    if not torch.isfinite(gram.diagonal()).all():
         raise ValueError(f"layer {layer} has features that are not finite (NaN or infinite)")
-    if not (features == features[:1]).all():  # a constant adds nothing, not even rounding
-        add_gram(gram, features)
 
 
 def _flatten(layer: Layer, output: Tensor, n: int, reduce: Reduce | None) -> Tensor:
-    """Return a copy that no later module can write into; (n, d)."""
+    """Return features (n, d), which the next module may overwrite: use or copy them at once."""
     if output.ndim == 0 or len(output) != n:
         raise ValueError(
             f"layer {layer} gives {tuple(output.shape)} for {n} images; CKA needs a row an image"
         )
-    kept = output.clone() if reduce is None else reduce(output.clone())
+    kept = output if reduce is None else reduce(output)
     return kept.reshape(n, -1)
 
 

@@ -155,26 +155,26 @@ def spread(
     return taps.T @ plane @ taps
 
 
-def predict_maximum(sigma: Float[np.ndarray, ...]) -> float:
+def predict_maximum(sigma: Float[np.ndarray, ...], *, copies: int = 1) -> float:
     """Return the expected maximum of |x| over independent normal x of mean 0.
 
     Args:
         sigma: standard deviation of each, any shape; zeros are allowed.
+        copies: how many x there are of each.
 
     >>> round(predict_maximum(np.ones(1)), 4)  # sqrt(2 / pi)
     0.7979
     """
-    from scipy.special import log_ndtr
+    from scipy.special import erfc
 
     spreads = np.asarray(sigma, dtype=float).ravel()
     spreads = spreads[spreads > 0]
     if not spreads.size:
         return 0.0
-    top = 8 * spreads.max()  # P(|x| > 8 sigma) is 1e-15
-    x = np.linspace(0, top, 2001)
-    # P(|x| < t) = 1 - 2 Phi(-t / sigma), multiplied over all in logarithms.
-    log_below = [np.log1p(-2 * np.exp(log_ndtr(-t / spreads))).sum() for t in x[1:]]
-    above = 1 - np.exp(np.concatenate([[-np.inf], log_below]))
+    x = np.linspace(0, 8 * spreads.max(), 401)  # P(|x| > 8 sigma) is 1e-15
+    # P(|x| < t) = 1 - erfc(t / (sigma sqrt 2)), multiplied over all in logarithms.
+    logs = [np.log1p(-erfc(t / (math.sqrt(2) * spreads))).sum() for t in x[1:]]
+    above = 1 - np.exp(copies * np.concatenate([[-np.inf], logs]))
     return float(np.trapezoid(above, x))
 
 

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from erfbook import pruning, rf
-from erfbook.models.pooled import PooledNet
-from erfbook.models.pooled_control import CoarsePool
+from erfbook.experiments.pooled.networks import VGG_STAGES
+from erfbook.models.pooled import PooledNet, pooled_vgg
+from erfbook.models.pooled_control import CoarsePool, vary
 from erfbook.pruning import Pruned
 
 
@@ -74,6 +75,29 @@ def describe(network: PooledNet, *, side: int = 32) -> Design:
         live=share_live(probe, side),
         n_parameters=sum(p.numel() for p in network.parameters()),
     )
+
+
+def compare_lattice(stride: int, *, side: int = 32) -> dict[str, dict[str, float]]:
+    """Return how far dilated networks are from the strided one on their every ``stride``-th unit.
+
+    Args:
+        stride: of the early pool.
+        side: of the image, px.
+
+    Returns:
+        ``lattice_error``: largest difference of the last planes over their largest value, float64.
+    """
+    planes = {}
+    for variant in ("strided", "dilated", "coarse dilated"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = pooled_vgg(stride + 1, stride, stages=VGG_STAGES, width=1 / 16)
+            images = torch.randn(2, 3, side, side, dtype=torch.float64)
+        with torch.no_grad():
+            planes[variant] = vary(network, variant).double().eval().features(images)
+    strided = planes.pop("strided")
+    errors = [(p[:, :, ::stride, ::stride] - strided).abs().max() for p in planes.values()]
+    return {"lattice_error": {"value": float(max(errors) / strided.abs().max())}}
 
 
 def count_read(network: PooledNet, *, side: int = 32) -> int:

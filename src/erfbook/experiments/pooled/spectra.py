@@ -32,6 +32,9 @@ MOMENTS = ("before", "after")
 # whatever it computes; calibrated ones are those of the images, held constant; in training mode
 # they are the batch's own and are differentiated too.
 NORMS = ("calibrated", "train", "running")
+# One vector at a time needs the fewest products; eigenvalues that such a search would miss, those
+# that occur twice, are looked for afterwards with this many products.
+BLOCK, N_CHECKS = 1, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +227,8 @@ def look(
         seed=seed,
         batch_norm=mode,
         progress=progress,
+        block=BLOCK,
+        n_probes=N_CHECKS,
     )
     seen: dict[str, Any] = {
         "values": np.asarray(spectrum.values),
@@ -247,7 +252,7 @@ def look(
 
 
 def describe_density(density: hessian.SpectralDensity) -> dict[str, Any]:
-    """Return a density on its grid, the trace, and how much of the curvature is downwards.
+    """Return a density on its grid, the trace, the norm, and how much of the curvature is downwards.
 
     ``negative`` is the share of negative eigenvalues in the sum of all sizes: the bulk at zero,
     whose sign nobody knows, does not count in it.
@@ -258,6 +263,8 @@ def describe_density(density: hessian.SpectralDensity) -> dict[str, Any]:
         "grid": np.asarray(density.grid),
         "density": np.asarray(density.density),
         "trace": float(density.trace),
+        "trace_error": float(density.trace_error) if len(nodes) > 1 else 0.0,
+        "frobenius": float(density.frobenius),
         "negative": float(sizes[nodes < 0].sum() / sizes.sum()),
         "least": float(nodes.min()),
         "n_density_products": int(density.n_matvecs),

@@ -14,7 +14,7 @@ from erfbook.experiments.training_tables import set_side_by_side
 from erfbook.records import Record
 
 TITLES = {"vgg": "VGG-like", "resnet50": "ResNet-50"}
-_MEASURES = {"largest": "λ₁", "last": "λₖ", "spread": "λ₁ − λₖ", "trace": "trace"}
+_MEASURES = {"largest": "λ₁", "last": "λₖ", "spread": "λ₁ − λₖ", "frobenius": "norm"}
 _MOMENTS = {"before": "before training", "after": "after training"}
 
 
@@ -39,6 +39,9 @@ def tabulate_pools(spectra: Mapping[tuple[str, str], Pools]) -> pd.DataFrame:
             }
             for name, word in _MEASURES.items():
                 row[word] = f"{pools.numbers(name)[i].mean():,.3g}"
+            errors = pools.numbers("trace_error")[i]
+            error = np.sqrt((errors**2).sum()) / len(errors)
+            row["trace"] = f"{pools.numbers('trace')[i].mean():,.2g} ± {error:,.1g}"
             row["downwards"] = f"{pools.numbers('negative')[i].mean():.0%}"
             rows.append(row)
     return pd.DataFrame(rows).set_index("network").rename_axis(None)
