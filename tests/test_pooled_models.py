@@ -165,7 +165,7 @@ def test_coarse_values_are_repeated_and_belong_to_the_strided_plane():
 
 
 def test_bad_variants_are_named():
-    with pytest.raises(ValueError, match="variant must be one of strided, .* not 'wide'"):
+    with pytest.raises(ValueError, match=r"variant must be one of strided, .* not 'wide'"):
         vary(make("vgg", 2), "wide")
     with pytest.raises(ValueError, match="power of 2, not 3"):
         vary(make("vgg", 3), "moved")
