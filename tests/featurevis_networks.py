@@ -48,14 +48,14 @@ class Branches(nn.Module):
 
 
 class Residual(nn.Module):
-    """A rectified output that is changed in place afterwards: no activation any more."""
+    """A bounded output that is changed in place afterwards: no activation any more."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, x):
-        out = F.relu(self.conv(x))
+        out = F.hardtanh(self.conv(x))
         out += x
         return out
 

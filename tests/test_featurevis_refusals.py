@@ -65,7 +65,7 @@ def test_a_unit_without_a_gradient_is_called_dead_instead_of_shown_grey(unit):
     model = small_network()
     with torch.no_grad():
         model[5].weight[1] = 0.0
-    with pytest.raises(UserError, match="channel 1 of '6' is dead at .*seed 0 and 1 more"):
+    with pytest.raises(UserError, match=r"channel 1 of '6' is dead at .*seed 0 and 1 more"):
         see(model, channel=1, unit=unit, seeds=(0, 1))
     found = see(model, channel=[0, 1], unit=unit)  # among others it is marked
     assert found.moved.tolist() == [True, False]
@@ -76,7 +76,7 @@ def test_what_is_not_finite_is_named():
     model = small_network()
     with torch.no_grad():
         model[2].weight[0, 0, 0, 0] = float("nan")
-    with pytest.raises(RunError, match="input of relu.* is not finite at step 0"):
+    with pytest.raises(RunError, match=r"input of relu.* is not finite at step 0"):
         see(model)
 
 
@@ -107,7 +107,7 @@ class Interrupted(nn.Module):
 
     def forward(self, x):
         self.left -= x.requires_grad
-        if self.left == 0:
+        if x.requires_grad and self.left == 0:
             raise KeyboardInterrupt
         return self.body(x)
 
@@ -144,10 +144,10 @@ def test_a_checkpoint_of_other_weights_or_units_is_refused(tmp_path):
     model = Interrupted(3)
     with pytest.raises(KeyboardInterrupt):
         see(model, layer="body.6", settings=settings)
-    with pytest.raises(UserError, match="images.pt is of another run"):
+    with pytest.raises(UserError, match=r"images\.pt is of another run"):
         see(model, layer="body.6", unit=(2, 1), settings=settings)
     seeded(model, seed=1)
-    with pytest.raises(UserError, match="images.pt is of another run"):
+    with pytest.raises(UserError, match=r"images\.pt is of another run"):
         see(model, layer="body.6", settings=settings)
 
 
@@ -167,7 +167,7 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, caplog):
 def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_run(tmp_path):
     (tmp_path / "file").write_text("")
     settings = replace(PLAIN, checkpoint=tmp_path / "file" / "images.pt", every_s=0.0)
-    with pytest.raises(RunError, match="cannot (read|write) the checkpoint"):
+    with pytest.raises(RunError, match=r"cannot (read|write) the checkpoint"):
         see(settings=settings)
 
 

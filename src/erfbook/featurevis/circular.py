@@ -41,7 +41,7 @@ def with_circular_padding(model: nn.Module) -> nn.Module:
     for path, module in changed.named_modules():
         if isinstance(module, nn.Conv2d):
             _wrap_convolution(path, module)
-        elif isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        elif type(module) in (nn.MaxPool2d, nn.AvgPool2d):
             dilation = _pair(getattr(module, "dilation", 1))
             before = _pair(module.padding)
             kernel, stride = _pair(module.kernel_size), _pair(module.stride)
@@ -66,7 +66,7 @@ def _wrap_convolution(path: str, module: nn.Conv2d) -> None:
         else:
             before = _pair(module.padding)
         module.padding, module.padding_mode = (0, 0), "zeros"
-    elif isinstance(pad, nn.ZeroPad2d | nn.Identity) and _pair(module.padding) == (0, 0):
+    elif _is_zeros_or_nothing(pad) and _pair(module.padding) == (0, 0):
         left, _, top, _ = getattr(pad, "padding", (0, 0, 0, 0))
         before = (top, left)
         module.static_padding = nn.Identity()
@@ -94,10 +94,8 @@ def _pad(module: nn.Module, inputs: tuple, *, path: str, before, extent, stride)
                 f"{path!r} meets a {name} of {side}, which is no multiple of its stride {step}: "
                 "circular padding needs images whose sides are multiples of the network's stride"
             )
-    behind = [
-        n - s - b for n, s, b in zip(extent, stride, before, strict=True)
-    ]  # the last window begins a stride before the end; below 0 it does not come to the end
-    behind = [max(n, 0) for n in behind]
+    # The last window begins a stride before the end, and may end before it too.
+    behind = [max(n - s - b, 0) for n, s, b in zip(extent, stride, before, strict=True)]
     if all(max(b, a) <= n for b, a, n in zip(before, behind, sides, strict=True)):
         padded = F.pad(image, (before[1], behind[1], before[0], behind[0]), mode="circular")
         return (padded, *rest)
@@ -107,14 +105,17 @@ def _pad(module: nn.Module, inputs: tuple, *, path: str, before, extent, stride)
     return (image, *rest)
 
 
+def _is_zeros_or_nothing(pad: object) -> bool:
+    """Whether a convolution's own padding is understood; some packages write their own identity."""
+    return isinstance(pad, nn.ZeroPad2d) or type(pad).__name__ == "Identity"
+
+
 def _reads_neighbours(module: nn.Module) -> bool:
     kinds = (
         *(nn.modules.conv._ConvNd, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d),
-        *(nn.ConstantPad2d, nn.LPPool2d, nn.FractionalMaxPool2d, nn.MaxUnpool2d, nn.Unfold),
-        *(nn.Fold, nn.Upsample, nn.LocalResponseNorm, nn.MultiheadAttention),
+        *(nn.ConstantPad2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d, nn.FractionalMaxPool2d),
+        *(nn.MaxUnpool2d, nn.Unfold, nn.Fold, nn.Upsample, nn.MultiheadAttention),
     )
-    if isinstance(module, nn.LocalResponseNorm):
-        return False  # across channels
     return isinstance(module, kinds)
 
 

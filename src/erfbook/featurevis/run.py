@@ -124,7 +124,7 @@ class _Work:
         if under_way is not None:
             ascent.load(under_way["ascent"])
             first = under_way["step"]
-        step, state = first, ascent.state()
+        done, state = first, ascent.state()
         try:
             for step in range(first, self.method.steps):
                 values, gradient = self._look(ascent.image(), jobs, step)
@@ -132,14 +132,15 @@ class _Work:
                 self.moved[members] |= gradient.flatten(1).abs().amax(dim=1).cpu() > 0
                 self.activations[members, step] = values
                 bar.update(len(members))
-                if step + 1 == _STEPS_UNTIL_DEAD and not self.moved[members].any():
+                # Tensors are replaced, not written into: what is kept here stays whole.
+                done, state = step + 1, ascent.state()
+                if done == _STEPS_UNTIL_DEAD and not self.moved[members].any():
                     break
                 if self.keeper.is_due:
-                    self._keep(ascent.state(), step + 1)
-                state = ascent.state()  # tensors are replaced, not written into: it stays whole
+                    self._keep(state, done)
             values, _ = self._look(ascent.image(), jobs, self.method.steps)
         except KeyboardInterrupt:
-            self._keep(state, step)
+            self._keep(state, done)
             raise
         self.activations[members, -1] = values
         self.images[members] = ascent.finished().detach().cpu()
