@@ -124,7 +124,7 @@ def test_spread_is_the_gradient_of_a_layer_of_ones(grid):
 
 def test_a_choosing_layer_keeps_the_total():
     grid = Grid(kernel=5, stride=4, padding=2, round_up=True)
-    plane = np.random.default_rng(0).random((16, 16))
+    plane = np.random.default_rng(0).random((grid.count_outputs(64),) * 2)
     kept = spread(plane, grid, 64, chooses=True)
     assert kept.sum() == pytest.approx(plane.sum(), rel=1e-12)
     assert spread(plane, grid, 64).sum() > 10 * plane.sum()

@@ -114,8 +114,9 @@ def initialise(conv: nn.Conv2d, scheme: str, *, biased: bool = False) -> None:
     if scheme == "xavier":
         nn.init.xavier_uniform_(conv.weight)
     elif scheme != "default":
-        mode = "fan_out" if scheme == "he_out" else "fan_in"
-        nn.init.kaiming_normal_(conv.weight, mode=mode, nonlinearity="relu")
+        nn.init.kaiming_normal_(
+            conv.weight, mode="fan_out" if scheme == "he_out" else "fan_in", nonlinearity="relu"
+        )
     if biased:  # as nn.Conv2d draws it: uniform, within 1 / sqrt(fan-in)
         bound = conv.weight[0].numel() ** -0.5
         conv.bias = nn.Parameter(torch.empty(conv.out_channels).uniform_(-bound, bound))
@@ -164,7 +165,7 @@ def project(
             plane = features(leaf)
             plane = kept[-1] if place == "conv" else plane
             rows, columns = (choose_units(n, unit) for n in plane.shape[2:])
-            ones = sum(plane[:, :, i, j].sum() for i in rows for j in columns)
+            ones = torch.stack([plane[:, :, i, j].sum() for i in rows for j in columns]).sum()
             (gradient,) = torch.autograd.grad(ones, leaf)
     finally:
         handle.remove()

@@ -62,10 +62,10 @@ def read_steps(module: nn.Module, *, relu: float = 0.5) -> tuple[Part, ...]:
     steps: list[Part] = []
     for layer in _layers(module):
         if isinstance(layer, nn.Conv2d):
-            steps.append(Step(_grid(layer), float(layer.weight.var()) * layer.out_channels))
+            steps.append(Step(_grid(layer), _variance(layer) * layer.out_channels))
         elif isinstance(layer, nn.MaxPool2d):
             below = steps[-1]
-            if isinstance(below, Step) and not below.chooses:
+            if isinstance(below, Step) and below.share < 1:  # a ReLU stands before it
                 share = 1 - (1 - relu) ** (_grid(layer).kernel ** 2)
                 steps[-1] = Step(below.grid, below.gain, False, share)
             steps.append(Step(_grid(layer), chooses=True))
@@ -165,6 +165,10 @@ def _grid(layer: nn.Conv2d | nn.MaxPool2d) -> Grid:
         dilation=one(layer.dilation),
         round_up=bool(getattr(layer, "ceil_mode", False)),
     )
+
+
+def _variance(layer: nn.Conv2d) -> float:
+    return float(layer.weight.detach().square().mean())  # of weights whose mean is 0
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:

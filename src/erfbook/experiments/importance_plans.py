@@ -66,7 +66,7 @@ def configure(
         if "n_images" in settings and n < 20:
             settings["n_images"] = max(2, n // settings["n_networks"])
     title = f"{scale.name}: {architecture}, pool {stride}" + (f", {change}" if change else "")
-    pool = {"pool_kernel": stride + 1, "pool_stride": stride}
+    pool: dict[str, Any] = {"pool_kernel": stride + 1, "pool_stride": stride}
     return replace(scale, name=title, architecture=architecture, **pool, **settings)
 
 
