@@ -42,7 +42,7 @@ p = run.parameters
 # r_k = 3 + k + k X = 3 + k\,(X + 1) , \qquad k = 1, \dots, 4 ,
 # $$ (eq-pr-field)
 #
-# so fields rise in equal steps of $X + 1$. The stated 181, 359, 537 and 715 px need $X = 177$, which VGG-16 has after one convolution of its fourth stage is taken away; ResNet-50 has $X = 104$, and its smallest field is then 108 px, not the printed 110. Both are built here, and their graphs analysed.
+# so fields rise in equal steps of $X + 1$. The stated 181, 359, 537 and 715 px need $X = 177$, which VGG-16 has after one convolution of its fourth stage is taken away; ResNet-50 has $X = 104$, and its smallest field is then 108 px, not the printed 110. The equation agrees with both graphs as built; the parameters are counted here.
 
 # %%
 networks = prunings_tables.check_networks()

@@ -194,7 +194,8 @@ def test_minibatches_average_the_estimate_of_each():
     ]
     truth = sums[0] / (sums[1] * sums[2]).sqrt()
     found = compare(a, b, batches, layers="head", minibatch=True)
-    assert np.allclose(found.matrix, truth, atol=TOLERANCE) and found.batch_size == 9
+    # products of 5 features in float32, 2^-24 each; HSIC_1 of so few images cancels some digits
+    assert np.allclose(found.matrix, truth, atol=1e-5) and found.batch_size == 9
     one = compare(a, b, [together(batches)], minibatch=True).matrix
     # the batch's size moves float32 convolutions by 1e-7
     assert np.allclose(one, compare(a, b, batches).matrix, atol=1e-5)

@@ -108,5 +108,5 @@ def fingerprint(model: nn.Module, parts: Iterable[object]) -> str:
     for name, tensor in model.state_dict().items():
         found.update(name.encode())
         if isinstance(tensor, torch.Tensor):
-            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()

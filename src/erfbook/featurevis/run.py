@@ -116,8 +116,8 @@ class _Work:
 
     def _run_batch(self, members: list[int], under_way: dict[str, Any] | None, bar: tqdm) -> None:
         jobs = [self.plan.jobs[i] for i in members]
-        masks = np.stack([mask_of(self.plan.field, job) for job in jobs])[:, None]
-        masks = torch.from_numpy(masks).to(self.device, self.dtype)
+        stacked = np.stack([mask_of(self.plan.field, job) for job in jobs])[:, None]
+        masks = torch.from_numpy(stacked).to(self.device, self.dtype)
         starts = torch.stack([self._start(job) for job in jobs]).to(self.device, self.dtype)
         ascent = self.method.begin(starts, [job.window for job in jobs], masks, self.size)
         first = 0

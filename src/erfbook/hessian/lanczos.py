@@ -37,7 +37,8 @@ class Settings:
 
     Args:
         k: pairs wanted.
-        tolerance: largest residual, as a share of the largest eigenvalue in size.
+        tolerance: largest residual, as a share of the largest eigenvalue in size. The search aims
+            at half of it, since estimates leave a product's own rounding out.
         block: vectors multiplied at a time.
         max_products: after which the search ends in any case.
         n_probes: blocks of the search for what was missed.
@@ -185,7 +186,7 @@ def _converge(search: Search) -> bool:
             continue
         next_check = basis.size + max(settings.block, basis.size // 20)
         values, _, residuals = search.solve()
-        allowed = settings.tolerance * float(np.abs(values).max())
+        allowed = settings.tolerance / 2 * float(np.abs(values).max())
         good = residuals[: settings.k] <= allowed
         if search.on_progress:
             search.on_progress(search.n_products, int(good.sum()))

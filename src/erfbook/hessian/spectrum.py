@@ -78,7 +78,7 @@ class SearchOptions:
         keep_vectors: whether the eigenvectors are returned.
     """
 
-    block: int = 4
+    block: int = 2
     subspace: int | None = None
     max_products: int | None = None
     n_probes: int = 6

@@ -10,7 +10,7 @@ class LossLandscape(Parameters):
 
     notebook = "loss_landscape"
     limits = {
-        "smoke": "Networks of a few channels and the loss of a few images: it shows that everything "
+        "smoke": "Networks of a few channels and the loss of a few images: it shows that all of it "
         "runs, and says nothing of the paper.",
         "laptop": "Narrow twins of the paper's networks, the loss of few images and fewer "
         "eigenvalues than the paper's 90. It shows how the twins' landscapes depend on the pool; "

@@ -21,7 +21,7 @@ class Pruning(Parameters):
     }
     n_seeds: int = param(
         "trained VGG-like networks behind each pool",
-        unit="networks", low=1, high=20, smoke=2, laptop=3, paper=5,
+        unit="networks", low=1, high=20, smoke=1, laptop=3, paper=5,
     )  # fmt: skip
     n_resnets: int = param(
         "trained ResNet-50s behind each pool",

@@ -93,7 +93,7 @@ def plot_pruning_layers(axes: np.ndarray, studies, rate: float) -> np.ndarray:
     return axes
 
 
-def _series(ax: plt.Axes, x, samples, level: float | None = None, **style) -> None:
+def _series(ax: plt.Axes, x, samples, level: float = 0.0, **style) -> None:
     """Draw means with their range over seeds, or a level line."""
     if samples is None:
         ax.axhline(level, color=style["color"], linestyle=":", linewidth=1, label=style["label"])
@@ -107,7 +107,7 @@ def _series(ax: plt.Axes, x, samples, level: float | None = None, **style) -> No
 
 
 def _legend(axes: np.ndarray, rows: list[int]) -> None:
-    found = {}
+    found: dict = {}
     for row in rows[: len(axes)]:
         handles, labels = axes[row][0].get_legend_handles_labels()
         found |= dict(zip(labels, handles, strict=True))

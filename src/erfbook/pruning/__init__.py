@@ -5,6 +5,7 @@ from erfbook.pruning.magnitude import (
     SCOPES,
     Pruned,
     apply_mask,
+    choose_mask,
     choose_weights,
     prune_global,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "SCOPES",
     "Pruned",
     "apply_mask",
+    "choose_mask",
     "choose_weights",
     "find_unused",
     "fine_tune",

@@ -84,6 +84,27 @@ def prune_global(
     >>> prune_global(layer, 0.5).model.weight.tolist()
     [[3.0, 0.0, 2.0, 0.0]]
     """
+    mask = choose_mask(model, rate, scope=scope, layers=layers)
+    twin = copy.deepcopy(model)
+    apply_mask(twin, mask)
+    return Pruned(twin, mask, rate, scope)
+
+
+def choose_mask(
+    model: nn.Module,
+    rate: float,
+    *,
+    scope: str = "global",
+    layers: str | Chooser = "conv+linear",
+) -> dict[str, Bool[Tensor, "*shape"]]:
+    """Return the mask alone, by parameter name: true where a weight is kept.
+
+    Args:
+        model, rate, scope, layers: as :func:`prune_global` takes them.
+
+    Raises:
+        UserError: as :func:`prune_global` says.
+    """
     if not 0 <= rate < 1:
         raise UserError(f"rate must be at least 0 and below 1, not {rate:g}: it is a share")
     if scope not in SCOPES:
@@ -96,9 +117,7 @@ def prune_global(
     mask: dict[str, Tensor] = {}
     for names in groups:
         mask |= _rank_and_mask({name: weights[name] for name in names}, rate)
-    twin = copy.deepcopy(model)
-    apply_mask(twin, mask)
-    return Pruned(twin, mask, rate, scope)
+    return mask
 
 
 def choose_weights(model: nn.Module, layers: str | Chooser) -> dict[str, nn.Parameter]:
@@ -124,11 +143,12 @@ def choose_weights(model: nn.Module, layers: str | Chooser) -> dict[str, nn.Para
     weights: dict[str, nn.Parameter] = {}
     for path, part in found:
         name = f"{path}.weight" if path else "weight"
-        if not isinstance(part._parameters.get("weight"), nn.Parameter):
+        weight = part._parameters.get("weight")
+        if not isinstance(weight, nn.Parameter):
             raise UserError(f"{name} is not a plain parameter: give the network without masks or "
                             "reparametrisations")  # fmt: skip
-        if not any(part.weight is known for known in weights.values()):
-            weights[name] = part.weight
+        if not any(weight is known for known in weights.values()):
+            weights[name] = weight
     if not weights:
         raise UserError("layers chooses no convolution or linear layer of this network")
     return weights

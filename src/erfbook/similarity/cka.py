@@ -137,28 +137,45 @@ def coefficients(n: int, debiased: bool) -> tuple[float, float]:
     return (-2 / (n - 2), 1 / ((n - 1) * (n - 2))) if debiased else (-2 / n, 1 / n**2)
 
 
-def centred_columns(features: Tensor, columns: int = _COLUMNS) -> Iterator[Tensor]:
+def centred_columns(
+    features: Tensor, columns: int = _COLUMNS, *, single: bool = False
+) -> Iterator[Tensor]:
     """Yield features less their mean over images, a block of columns at a time, in float64.
 
     Of features in less than float64 the sums of equal values are exact, so a constant gives zero.
+    With ``single`` the blocks stay in float32: near their mean, numbers subtract without error,
+    and that the mean is rounded shifts all images alike.
     """
     for block in features.split(columns, dim=1):
+        if single:
+            yield block.float() - (block.sum(0, dtype=torch.float64) / len(block)).float()
+            continue
         wide = block.to(torch.float64, copy=True)
         yield wide.sub_(wide.sum(0) / len(wide))
 
 
-def add_gram(gram: Float[Tensor, "n n"], features: Tensor, n_strips: int = 8) -> None:
+def add_gram(gram: Float[Tensor, "n n"], features: Tensor, *, single: bool = False) -> None:
     """Add the products of centred features to the lower half of a float64 matrix, in place.
 
     What lies above the diagonal strips is the mirror image of what lies below, and is left out:
     nearly half of the work.
+
+    Args:
+        gram: what is added to.
+        features: (n, d).
+        single: multiply in float32, block by block, which errs by about 1e-6 of a CKA; sums over
+            blocks stay in float64. Features in float64 are multiplied in float64 all the same.
     """
     n = len(gram)
-    step = max(-(-n // n_strips), 32)
-    for block in centred_columns(features):
+    step = max(-(-n // 8), 32)
+    single = single and features.dtype != torch.float64
+    for block in centred_columns(features, single=single):
         for start in range(0, n, step):
             end = min(start + step, n)
-            gram[start:end, :end].addmm_(block[start:end], block[:end].T)
+            if single:
+                gram[start:end, :end] += block[start:end] @ block[:end].T
+            else:
+                gram[start:end, :end].addmm_(block[start:end], block[:end].T)
 
 
 def _by_features(x: Tensor, y: Tensor, debiased: bool) -> Moments:

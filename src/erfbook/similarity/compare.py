@@ -78,7 +78,8 @@ def compare(
         layers_b: of ``model_b``; by default ``layers``.
         debiased: rest it on HSIC_1.
         minibatch: average HSIC_1 over batches, which needs no matrix of all images: for sets so
-            large that n x n numbers a layer do not fit. Noisier than all images at once.
+            large that n x n numbers a layer do not fit. Noisier than all images at once, so
+            products are in float32 (of centred features, summed in float64).
         progress: name for a progress bar; empty for none.
 
     Raises:

@@ -1,7 +1,7 @@
 """Which calls of which modules are layers, and how their outputs are caught.
 
-An output is used or copied inside the hook, before the next module can overwrite it in place. A module
-that is called several times, or returns several tensors, is a layer for each of them.
+An output is used or copied inside the hook, before the next module can overwrite it in place. A
+module that is called several times, or returns several tensors, is a layer for each of them.
 """
 
 from __future__ import annotations

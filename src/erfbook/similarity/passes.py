@@ -126,13 +126,13 @@ def measure_batch(
     place: torch.device,
     reduce: Reduce | None = None,
 ) -> Representations:
-    """Return the Gram matrices of a single batch, all of whose features are held at once."""
+    """Return the Gram matrices of one batch, from products in float32: a batch is noisier."""
     n, found = len(inputs), {}
 
     def receive(layer: Layer, output: Tensor) -> None:
         features = _flatten(layer, output, n, reduce).to(place)
         gram = torch.zeros(n, n, dtype=torch.float64, device=place)
-        _add(gram, features, layer)
+        _add(gram, features, layer, single=True)
         found[layer] = (gram, features.shape[1])
 
     with listening(modules, receive):
@@ -232,11 +232,11 @@ def _fill(
             first += n
 
 
-def _add(gram: Tensor, features: Tensor, layer: Layer) -> None:
+def _add(gram: Tensor, features: Tensor, layer: Layer, *, single: bool = False) -> None:
     """Add a layer's features; what is not finite shows on the diagonal, which costs nothing."""
     if features.dtype == torch.float64 and bool((features == features[:1]).all()):
         return  # whose centred values need not be zero: a constant must add nothing
-    add_gram(gram, features)
+    add_gram(gram, features, single=single)
     if not torch.isfinite(gram.diagonal()).all():
         raise ValueError(f"layer {layer} has features that are not finite (NaN or infinite)")
 

@@ -8,6 +8,8 @@ fit, and weights that only ever multiply padding, which cost nothing to prune.
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -47,8 +49,8 @@ class PruningConfig:
         dataset: the network's.
         network: which network, and how it was trained.
         rates: shares of the weights that are pruned, each from the dense network.
-        compared: rates at which the convolutions alone, all layers but the first and the last, and
-            recalibrated statistics are asked too.
+        compared: rates at which each layer alone, the convolutions alone, all layers but the first
+            and the last, and recalibrated statistics are asked too.
         n_calibration: training images that batch norm's statistics are taken from.
         tuned: rates whose networks are fine-tuned; none for no fine-tuning.
         tuned_epochs: how long.
@@ -79,7 +81,7 @@ def run_pruning(config: PruningConfig, seed: int, workspace: Workspace) -> Outco
     """Prune one trained network in all ways; a paused run keeps the parts that are done."""
     model = trained_network(config.network, seed, workspace)
     data = load_data(config.network)
-    kept = Parts(workspace)
+    kept, target = Parts(workspace), Target(model, data)
     metrics: dict[str, Any] = {
         "rates": list(config.rates),
         "compared": list(config.compared),
@@ -94,20 +96,23 @@ def run_pruning(config: PruningConfig, seed: int, workspace: Workspace) -> Outco
     }
     metrics["dense"] = kept.do("dense", lambda: training.accuracy(model, data, data.test))
     for choice in CHOICES:
-        rates = config.rates if choice in ("global", "layer") else config.compared
+        rates = config.rates if choice == "global" else config.compared
         metrics[choice] = [
-            kept.do(f"{choice} {rate}", lambda c=choice, r=rate: _shoot(model, data, c, r))
+            kept.do(f"{choice} {rate}", functools.partial(target.shoot, choice, rate))
             for rate in rates
         ]
     metrics["calibrated"] = [
-        kept.do(f"calibrated {rate}", lambda r=rate: _shoot(model, data, "global", r, config))
+        kept.do(
+            f"calibrated {rate}",
+            functools.partial(target.shoot, "global", rate, config.n_calibration),
+        )
         for rate in config.compared
     ]
     for which in TUNINGS:
         metrics[f"tuned_{which}"] = [
             kept.do(
-                f"{which} {rate}", lambda w=which, r=rate: _tune(model, data, config, (w, r), seed,
-                                                                 workspace)
+                f"{which} {rate}",
+                functools.partial(_tune, model, data, config, (which, rate), seed, workspace),
             )
             for rate in config.tuned
         ]  # fmt: skip
@@ -147,25 +152,36 @@ class Parts:
         return self._done[name]
 
 
-def _prune(model: nn.Module, choice: str, rate: float) -> pruning.Pruned:
-    scope, layers = CHOICES[choice]
-    return pruning.prune_global(model, rate, scope=scope, layers=layers)
+class Target:
+    """A trained network's copy that is pruned again and again, each time from the dense weights.
 
+    Args:
+        model: the trained network.
+        data: its images.
+    """
 
-def _shoot(
-    model: nn.Module,
-    data: ImageSet,
-    choice: str,
-    rate: float,
-    calibration: PruningConfig | None = None,
-) -> float:
-    """Return the accuracy of a network that was pruned once, perhaps with new statistics."""
-    pruned = _prune(model, choice, rate).model
-    if calibration is not None:
-        images = data.train.images[: calibration.n_calibration]
-        device = next(model.parameters()).device
-        calibrate_batch_norm(pruned, data.standardise(images).to(device), batch_size=128)
-    return training.accuracy(pruned, data, data.test)
+    def __init__(self, model: nn.Module, data: ImageSet) -> None:
+        self._dense, self._data = model.state_dict(), data
+        self._model = copy.deepcopy(model).eval()
+
+    def shoot(self, choice: str, rate: float, n_calibration: int = 0) -> float:
+        """Return the accuracy after pruning once.
+
+        Args:
+            choice: a key of :data:`CHOICES`.
+            rate: share that is pruned.
+            n_calibration: training images that batch norm's statistics are taken from anew; 0 to
+                leave them.
+        """
+        self._model.load_state_dict(self._dense)
+        scope, layers = CHOICES[choice]
+        mask = pruning.choose_mask(self._model, rate, scope=scope, layers=layers)
+        pruning.apply_mask(self._model, mask)
+        if n_calibration:
+            images = self._data.standardise(self._data.train.images[:n_calibration])
+            device = next(self._model.parameters()).device
+            calibrate_batch_norm(self._model, images.to(device), batch_size=128)
+        return training.accuracy(self._model, self._data, self._data.test)
 
 
 def _tune(
@@ -182,7 +198,7 @@ def _tune(
     path: Path | None = kept.with_name(f"{kept.name}.{which}-{rate:g}") if kept else None
     label = f"{workspace.progress}, fine-tuning" if workspace.progress else ""
     tuned, _ = pruning.fine_tune(
-        _prune(model, "global", rate),
+        pruning.prune_global(model, rate),
         data,
         tuning_recipe(config, which),
         seed=seed,
@@ -203,11 +219,12 @@ def _count(
     n_unused = sum(int(mask.sum()) for mask in unused.values())
     shares, free, emptied = [], [], []
     for rate in rates:
-        pruned = _prune(model, "global", rate)
-        shares.append(list(pruned.shares.values()))
-        hit = sum(int((~pruned.mask[name] & mask.cpu()).sum()) for name, mask in unused.items())
-        free.append(hit / max(1, pruned.n_pruned))
-        emptied.append(sum(share == 1 for share in pruned.shares.values()))
+        pruned = {name: ~kept for name, kept in pruning.choose_mask(model, rate).items()}
+        shares.append([float(mask.double().mean()) for mask in pruned.values()])
+        n_pruned = sum(int(mask.sum()) for mask in pruned.values())
+        hit = sum(int((pruned[name] & mask).sum()) for name, mask in unused.items())
+        free.append(hit / max(1, n_pruned))
+        emptied.append(shares[-1].count(1.0))
     counts: Mapping[str, Any] = {
         "n_weights": n_weights,
         "unused": n_unused / n_weights,

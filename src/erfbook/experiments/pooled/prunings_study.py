@@ -193,5 +193,5 @@ def _read(record: Record, what: str, rate: float | None) -> float:
     if what.startswith("tuned"):
         rates = metrics["tuned"]
     else:
-        rates = metrics["rates" if what in ("global", "layer") else "compared"]
+        rates = metrics["rates" if what == "global" else "compared"]
     return metrics[what][list(rates).index(rate)]

@@ -252,7 +252,7 @@ def look(
 
 
 def describe_density(density: hessian.SpectralDensity) -> dict[str, Any]:
-    """Return a density on its grid, the trace, the norm, and how much of the curvature is downwards.
+    """Return a density on its grid, trace, norm, and how much of the curvature is downwards.
 
     ``negative`` is the share of negative eigenvalues in the sum of all sizes: the bulk at zero,
     whose sign nobody knows, does not count in it.

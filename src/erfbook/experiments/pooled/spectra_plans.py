@@ -33,8 +33,8 @@ def ask(network: NetworkConfig, moment: str, **changes: Any) -> SpectraConfig:
     scale = SCALES.get(f"{network.name.split(':')[0]} {network.architecture}")
     if scale is None:
         scale = NARROW if network.width < 1 else FULL
-    settings = {"dataset": network.dataset, "network": network, "moment": moment}
-    return SpectraConfig(name=f"{network.name}, {moment}", **{**settings, **scale, **changes})
+    settings = {"name": f"{network.name}, {moment}", "dataset": network.dataset}
+    return SpectraConfig(network=network, moment=moment, **{**settings, **scale, **changes})
 
 
 def vary(asked: SpectraConfig) -> dict[str, SpectraConfig]:
@@ -76,7 +76,7 @@ def separate(small: SpectraConfig, large: SpectraConfig) -> dict[str, SpectraCon
 
 
 def _brief(asked: SpectraConfig, word: str, **change: Any) -> SpectraConfig:
-    named = {"name": f"{asked.name}, {word}", "k": min(5, asked.k), "n_probes": 0}
+    named: dict[str, Any] = {"name": f"{asked.name}, {word}", "k": min(5, asked.k), "n_probes": 0}
     return replace(asked, **named, **change)
 
 

@@ -42,7 +42,7 @@ def run_pools(network: NetworkConfig, moment: str, n_seeds: int, store: Store) -
 
 
 def run_variants(network: NetworkConfig, n_seeds: int, store: Store) -> tuple[Variants, Variants]:
-    """Return spectra before training with one setting changed, for smallest and largest field."""
+    """Return spectra before training, a setting changed each, for smallest and largest field."""
     small, large = (
         {
             word: obtain(pool_spectra(), config, range(n_seeds), store)

@@ -185,6 +185,23 @@ def name_separation(separation: Separation) -> dict[str, dict]:
     }
 
 
+def name_variants(
+    small: Mapping[str, Sequence[Record]], large: Mapping[str, Sequence[Record]]
+) -> dict[str, dict]:
+    """Return in how many settings the largest eigenvalue is larger for the larger field.
+
+    Args:
+        small, large: by setting, runs with the smallest and with the largest field.
+    """
+    ratios = [compare_ends(runs, large[word]) for word, runs in small.items()]
+    return {
+        "n_variants": {"value": len(ratios)},
+        "variants_growing": {"value": sum(e.n > 1 and e.low > 1 for e in ratios)},
+        "variants_least": {"value": min(e.value for e in ratios)},
+        "variants_most": {"value": max(e.value for e in ratios)},
+    }
+
+
 def say(factor: Estimate) -> str:
     """Say in words what a factor's interval allows.
 

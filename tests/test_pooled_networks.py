@@ -1,0 +1,186 @@
+"""The pooled networks as experiments: fields, parameters, records, refusals, pruning's runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from erfbook import training
+from erfbook.errors import UserError
+from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.pool_rules import confirm_pooled
+from erfbook.experiments.pooled import networks, plans, prunings, prunings_study, prunings_tables
+from erfbook.experiments.registry import Workspace, make, obtain
+from erfbook.records import Record, Spec, Store
+from erfbook.sweep import plan as sweep_plan
+
+TINY = replace(
+    plans.SMOKE, n_train=64, n_test=35, width=1 / 32, epochs=1, batch_size=32, name="tiny"
+)
+
+
+@pytest.mark.parametrize("architecture", list(networks.FIELDS))
+@pytest.mark.parametrize("stride", networks.STRIDES)
+def test_fields_of_the_graph_are_those_of_the_arithmetic(architecture, stride):
+    thin = replace(TINY, architecture=architecture, width=1 / 64)
+    config = networks.with_pool(thin, stride)
+    field = networks.FIELDS[architecture][stride - 1]
+    assert config.theoretical_field == field
+    assert confirm_pooled(networks.build_network(config, 0, 10)) == field
+
+
+@pytest.mark.parametrize("architecture", list(networks.FIELDS))
+@pytest.mark.parametrize("width", [1 / 16, 0.25, 1.0])
+def test_no_parameter_depends_on_the_pool(architecture, width):
+    base = replace(TINY, architecture=architecture, width=width)
+    with torch.device("meta"):
+        nets = [config.build(10) for config in plans.configure_pools(base)]
+    shapes = [[(n, tuple(p.shape)) for n, p in net.named_parameters()] for net in nets]
+    assert all(one == shapes[0] for one in shapes)
+
+
+def test_a_seed_gives_the_same_first_weights_behind_every_pool():
+    one, other = (
+        networks.build_network(networks.with_pool(TINY, k), 5, 7).state_dict() for k in (1, 4)
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_weights_go_through_the_record_and_training_happens_once(tmp_path):
+    config, store = networks.with_pool(TINY, 4), Store(tmp_path)
+    space = Workspace(store=store)
+    model = networks.trained_network(config, 3, space)
+    again = networks.trained_network(config, 3, space)
+    assert len(list(store.select("pool-training"))) == 1
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+    record = next(store.select("pool-training"))
+    data = networks.load_data(config)
+    assert record.metrics["accuracy"] == training.accuracy(model, data, data.test)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architecture": "resnet18"}, "architecture must be vgg or resnet50, not 'resnet18'"),
+        ({"width": 0.001}, "width must leave a channel of the first 64, so be above .*not 0.001"),
+        ({"width": float("nan")}, "width must leave a channel"),
+        ({"pool_stride": 0}, "pool_stride must be at least 1 px, not 0"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(UserError, match=words):
+        replace(TINY, **changes)
+
+
+def test_a_pool_larger_than_the_plane_is_refused_with_the_field_that_can_be_had(tmp_path):
+    config = networks.with_pool(TINY, 40)
+    with pytest.raises(UserError, match=r"pool_kernel 41 is larger than the 32 px plane.*strides "
+                       r"up to 31, a receptive field of 5521 px and not 7123 px"):  # fmt: skip
+        networks.run_training(config, 0, Workspace(store=Store(tmp_path)))
+    data = networks.load_data(TINY)
+    networks.check_fits(networks.with_pool(TINY, 31), data)  # the largest one fits
+    assert networks.with_pool(TINY, 31).theoretical_field == 3 + 178 * 31
+    with pytest.raises(UserError, match="batch_size 63 leaves a last batch of one of 64 images"):
+        networks.check_fits(replace(TINY, batch_size=63), data)
+
+
+def test_a_data_set_that_is_absent_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("ERFBOOK_DATA", str(tmp_path))
+    with pytest.raises(UserError, match="tiny-imagenet"):
+        networks.load_data(plans.TINY)
+
+
+def ask(**changes):
+    config = prunings.configure_pruning(networks.with_pool(TINY, 4))
+    small = {"rates": (0.5, 0.9), "compared": (0.9,), "n_calibration": 32, "tuned_epochs": 1}
+    return replace(config, **(small | changes))
+
+
+def test_a_pruning_run_that_is_stopped_at_every_turn_gives_the_same_numbers(tmp_path):
+    whole = obtain(prunings.POOL_PRUNING, ask(), [0], Store(tmp_path / "a"))[0]
+    store, n_pauses = Store(tmp_path / "b"), 0
+    while True:
+        try:
+            space = Workspace(deadline=0.0)
+            record = make(prunings.POOL_PRUNING, ask(), 0, store, space)
+            break
+        except training.Paused:
+            n_pauses += 1
+    assert n_pauses > 5
+    assert record.metrics == whole.metrics
+    for name, values in whole.arrays.items():
+        np.testing.assert_array_equal(record.arrays[name], values)
+    assert len(whole.metrics["global"]) == 2 and len(whole.metrics["tuned_usual"]) == 1
+    weights = whole.arrays["layer_weights"]
+    pruned = whole.arrays["shares"][-1] @ weights
+    assert pruned == pytest.approx(round(0.9 * weights.sum()), rel=1e-6)  # shares are float32
+
+
+def test_a_nested_setting_picks_a_configuration(tmp_path):
+    wish = ["network.pool_stride=4"]
+    runs = sweep_plan.lay_out(prunings.POOL_PRUNING, "smoke", Store(tmp_path), "none", only=wish)
+    assert {run.config.network.pool_stride for run in runs} == {4}
+
+
+def study(dense, pruned, *, name="quarter width", seeds=None, dataset="cifar10"):
+    """Records of made-up accuracies: rows are strides, columns seeds."""
+    found = []
+    for k, (whole, less) in enumerate(zip(dense, pruned, strict=True), 1):
+        base = replace(plans.QUARTER, name=name, dataset=dataset)
+        config = prunings.configure_pruning(networks.with_pool(base, k))
+        for seed, (a, b) in enumerate(zip(whole, less, strict=True)):
+            if seeds is not None and seed >= seeds[k - 1]:
+                continue
+            n = len(config.rates)
+            metrics = {"dense": a, "rates": list(config.rates), "compared": list(config.rates),
+                       "tuned": [0.9], "global": [a] * (n - 1) + [b], "n_classes": 10,
+                       "field_px": config.network.theoretical_field}  # fmt: skip
+            spec = Spec("pool-pruning", 1, dataclasses.asdict(config), seed, "data")
+            found.append(Record(spec, metrics, {}, {}))
+    return found
+
+
+def test_slopes_of_an_exact_line_are_found_seed_by_seed():
+    dense = [[0.9, 0.8], [0.8, 0.75], [0.7, 0.7], [0.6, 0.65]]
+    pruned = [[0.1, 0.1], [0.3, 0.2], [0.5, 0.3], [0.6, 0.4]]
+    found = prunings_study.gather(study(dense, pruned))["quarter width", "vgg"]
+    slope = found.slope("dense")
+    assert slope.value == pytest.approx(-7.5) and slope.n == 2
+    # Seeds fall by 10 and by 5 points a step: mean -7.5, Student's half-width 12.706 x 2.5.
+    assert slope.high == pytest.approx(-7.5 + 12.7062 * 2.5, abs=1e-3)
+    np.testing.assert_allclose(found.gap(1, 0.9), [80, 70])
+    by_polyfit = np.polyfit([1, 2, 3, 4], 100 * np.array(dense) - 100 * np.array(pruned), 1)[0]
+    assert found.slope("gap", 0.9).value == pytest.approx(by_polyfit.mean())
+
+
+def test_only_all_of_cifar_with_two_seeds_of_three_pools_decides():
+    rows = [[0.9, 0.8]] * 4
+    choose = prunings_study.choose_deciding
+    good = study(rows, rows)
+    assert choose(prunings_study.gather(good), "vgg").scale == "quarter width"
+    few = prunings_study.gather(study(rows, rows, seeds=(1, 1, 2, 2)))
+    assert choose(few, "vgg") is None
+    one = prunings_study.gather(study(rows, rows, seeds=(1, 2, 2, 2)))
+    assert choose(one, "vgg").strides == (2, 3, 4)
+    better = prunings_study.gather(good + study(rows, rows, name="usual recipe"))
+    assert choose(better, "vgg").scale == "usual recipe"
+    assert choose(better, "resnet50") is None
+    assert not prunings_study._is_whole(study(rows, rows, dataset="patches32")[0], "cifar10")
+
+
+def test_the_paper_s_differences_are_those_of_its_columns():
+    """Within rounding of the three printed numbers: half a unit of the last digit each."""
+    for table in prunings_tables.PAPER_TABLES.values():
+        for row in table.values():
+            dense, pruned, gap = (float(getattr(row, n)[0]) for n in ("dense", "pruned", "gap"))
+            assert dense - pruned == pytest.approx(gap, abs=0.25), row
+
+
+def test_a_trend_is_said_as_its_interval_allows():
+    assert prunings_tables.say_trend(Estimate(-1, -2, 1, 3)) == "no sure trend"
+    assert prunings_tables.say_trend(Estimate(-1, -2, -0.5, 3)) == "falls"
+    assert prunings_tables.say_trend(Estimate(-1, -1, -1, 1)) == "no interval from one seed"
