@@ -54,7 +54,7 @@ p = run.parameters
 # \operatorname{HSIC}_1 \propto \langle \tilde K, \tilde L \rangle + \frac{(1^\top \tilde K 1)(1^\top \tilde L 1)}{(n-1)(n-2)} - \frac{2}{n-2}\, 1^\top \tilde K \tilde L 1 ,
 # $$ (eq-re-hsic)
 #
-# whose expectation is exact. The paper does not say which estimate it used. That matters here, because a larger pool leaves smaller planes and so *fewer features*: with the biased estimate alone, deep layers would look less alike for no other reason.
+# whose expectation is exact. The paper does not say which estimate it used. That matters here, because a larger pool leaves smaller planes and so *fewer features*: with the biased estimate, deep layers could look less alike for no other reason.
 # `similarity.compare` centres features before it multiplies them, sums in float64, copies each output before the next layer overwrites it, and gives every call of a module its own row.
 
 # %%
@@ -87,15 +87,16 @@ run.report("n_images", p.n_images)
 run.report("largest_d", int(bias.n_features[-1]))
 run.report("data", families[0].members[0].records[0].metrics["note"]);
 
-# %% mystnb={"figure": {"name": "fig-likeness-bias", "caption": "Left: CKA of unrelated Gaussian features, mean over draws; the line is the prediction, the dotted line the number of images. Right: what the bias adds to the CKA of deep layers of two trained seeds, against the number of images. It is larger for the smaller pool, whose planes hold more features."}, "image": {"alt": "Left, squares rise along a curve from 0 to near 1 as features become more numerous, circles stay at 0. Right, four falling curves over the number of images."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-likeness-bias", "caption": "Left: CKA of unrelated Gaussian features, mean over draws; the line is the prediction, the dotted line the number of images. Right: what the bias adds to the CKA of deep layers of two trained seeds, against the number of images, on a scale of its own: far less than it adds to unrelated features."}, "image": {"alt": "Left, squares rise along a curve from 0 to near 1 as features become more numerous, circles stay at 0. Right, four curves over the number of images that end close to 0."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)
 names = [family.title.split(",")[0] for family in families]
 added = dict(zip(names, map(likeness_bias.added_by_images, families), strict=True))
 plots.plot_likeness_bias(axes, bias, added);
 
 # %% [markdown]
-# **The bias is real and not the same for all pools.** On {glue:text}`n_images:d` images it adds {glue:text}`vgg_bias_least:.3f` to deep layers of the VGG-like network with the smallest field and {glue:text}`vgg_bias_most:.3f` with the largest; on an eighth of the images {glue:text}`vgg_bias_eighth_least:.3f` and {glue:text}`vgg_bias_eighth_most:.3f`.
-# For ResNet-50 it is {glue:text}`resnet_bias_least:.3f` and {glue:text}`resnet_bias_most:.3f`. From here on the estimate is the debiased one, unless said otherwise.
+# **What counts is not how many features a layer has, but along how many directions they vary.** Unrelated noise varies along all of them; the features of a layer, trained or not, along few. On {glue:text}`n_images:d` images the bias adds {glue:text}`vgg_bias_least:+.3f` to deep layers of the VGG-like network with the smallest field
+# and {glue:text}`vgg_bias_most:+.3f` with the largest; on an eighth of the images {glue:text}`vgg_bias_eighth_least:+.3f` and {glue:text}`vgg_bias_eighth_most:+.3f`.
+# For ResNet-50 it is {glue:text}`resnet_bias_least:+.3f` and {glue:text}`resnet_bias_most:+.3f`. It falls with the number of images, so that 1000 are safer than these. From here on the estimate is the debiased one, unless said otherwise.
 
 # %% mystnb={"figure": {"name": "fig-likeness-matrices", "caption": "The paper's figure 3 with this run's ResNet-50: CKA of each layer of one seed with each layer of another, by theoretical field, mean over pairs; red lines mark the middle layer."}, "image": {"alt": "Four square heat maps of 50 by 50 layers with red dashed lines through the middle layer."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 2, height=2.9, width=6.5)

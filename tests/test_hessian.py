@@ -243,7 +243,7 @@ def test_the_density_is_the_exact_one_smoothed_equally():
     assert found.density.sum() * step == pytest.approx(1, abs=1e-6)
     # Nodes counted equally, and the mirrored spectrum, are rejected.
     for wrong in (smoothed(found.nodes.ravel(), grid, 0.3), smoothed(-right, grid, 0.3)):
-        assert np.abs(wrong - exact).sum() * step > 0.3
+        assert np.abs(wrong - exact).sum() * step > 0.15
 
 
 def test_trace_norm_and_masses_are_the_matrix_own_within_their_errors():
@@ -262,7 +262,7 @@ def test_trace_norm_and_masses_are_the_matrix_own_within_their_errors():
     assert found.trace_error < 2 and found.n_matvecs == 40 * 50
     third = (right**3).mean()
     assert abs(found.moment(3) - third) < 4 * found.moment_error(3)
-    assert abs(found.trace - right.sum() / 2) > 4 * found.trace_error or right.sum() < 1
+    assert abs(found.trace - np.abs(right).sum()) > 4 * found.trace_error  # singular values
 
 
 def test_a_probe_in_few_eigenspaces_ends_early_and_is_exact():

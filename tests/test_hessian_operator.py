@@ -245,7 +245,7 @@ def test_what_has_no_hessian_is_refused_in_one_line():
     batches = unequal_batches()
     build = hessian.HessianOperator
     with pytest.raises(ValueError, match="cannot be differentiated twice"):
-        build(small_net(), lambda o, t: _Once.apply(o).mean(), batches)
+        build(small_net(), lambda o, t: _Once.apply(o).pow(2).mean(), batches)
     with pytest.raises(ValueError, match="loss of batch 0 is nan"):
         build(small_net(), lambda o, t: o.mean() * float("nan"), batches)
     with pytest.raises(ValueError, match="does not depend on the parameters"):

@@ -21,15 +21,15 @@ class Orthogonalised:
     """A block split by a basis: ``block = coefficients @ basis + factor @ rest``.
 
     Args:
-        rest: (b, n) orthonormal, orthogonal to the basis.
+        rest: (b, n) orthonormal, orthogonal to the basis; fewer rows where no more are left.
         coefficients: (b, size).
-        factor: (b, b). Directions of the block that lie in the basis but for rounding are replaced
+        factor: (b, rows of ``rest``). Directions of the block that lie in the basis but for rounding are replaced
             by random ones, with which the block has nothing to do: their columns are 0.
     """
 
     rest: Tensor
     coefficients: Float[np.ndarray, "b size"]
-    factor: Float[np.ndarray, "b b"]
+    factor: Float[np.ndarray, "b rest"]
 
 
 class Basis:
@@ -76,24 +76,30 @@ class Basis:
         self.rows[self.size : self.size + len(block)] = block
         self.size += len(block)
 
-    def orthogonalise(self, block: Tensor) -> Orthogonalised:
+    def orthogonalise(self, block: Tensor, recent: int | None = None) -> Orthogonalised:
         """Split a block by the basis, as often as it takes; at least twice.
 
         Each pass removes the components along the basis and makes the rest orthonormal. One pass
         is not enough in floating point: what is left of a block that nearly lies in the basis is
         mostly rounding, and copies of converged eigenvectors grow from it.
+
+        Args:
+            block: (b, n).
+            recent: vectors at the end of the basis on which, but for rounding, all components
+                along it lie: the first pass then leaves the others out. None for all.
         """
-        rest = block
+        rest, room = block, self.n - self.size
         coefficients = np.zeros((len(block), self.size))
         factor = np.eye(len(block))
-        scale = float(block.double().norm()) if len(block) else 0.0
+        scale = float(block.double().norm())
         for i in range(_MOST_PASSES):
-            rest, along = self._remove(rest)
-            coefficients += factor @ along
-            rest, mixing, lengths = self._orthonormalise(rest, scale if i == 0 else 1.0)
+            first = 0 if recent is None or i else max(self.size - recent, 0)
+            rest, along = self._remove(rest, first)
+            coefficients[:, first:] += factor @ along
+            rest, mixing, lengths = self._orthonormalise(rest, scale if i == 0 else 1.0, room)
             factor = factor @ mixing
             # A pass that took little away has left nothing to take.
-            if i > 0 and lengths.min() > 0.7 and np.abs(along).max(initial=0.0) < 1e-2:
+            if i > 0 and lengths.min() > 0.7 and np.abs(along).max(initial=0.0) < 1e-3:
                 break
         return Orthogonalised(rest, coefficients, factor)
 
@@ -111,20 +117,22 @@ class Basis:
         turn = torch.from_numpy(np.ascontiguousarray(rotation.T)).to(self.rows)
         return (turn @ self.vectors).to(device)
 
-    def _remove(self, block: Tensor) -> tuple[Tensor, np.ndarray]:
-        here = block.to(self.rows.device)
-        along = here @ self.vectors.T
-        left = here - along @ self.vectors
+    def _remove(self, block: Tensor, first: int) -> tuple[Tensor, np.ndarray]:
+        here, vectors = block.to(self.rows.device), self.vectors[first:]
+        along = here @ vectors.T
+        left = torch.addmm(here, along, vectors, alpha=-1)
         return left.to(block.device), along.double().cpu().numpy()
 
-    def _orthonormalise(self, block: Tensor, scale: float):
-        """Return orthonormal rows Q, the matrix M of block = M Q, and the rows' lengths before.
+    def _orthonormalise(self, block: Tensor, scale: float, most: int):
+        """Return orthonormal rows Q, the matrix M of block = M Q, and the rows' lengths before; at
+        most so many rows, the longest.
 
         Through the Gram matrix's eigenvectors, which also finds a block's rank; rows that are
         missing are drawn at random.
         """
         gram = (block.double() @ block.double().T).cpu().numpy()
         squares, turn = np.linalg.eigh(gram)
+        squares, turn = squares[-most:], turn[:, -most:]
         lengths = np.sqrt(np.maximum(squares, 0.0))
         floor = 4 * torch.finfo(block.dtype).eps * scale
         lost = lengths <= floor

@@ -75,14 +75,14 @@ class Search:
     coupling: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     lost: np.ndarray = field(default_factory=lambda: np.zeros(0))
     n_products: int = 0
+    _n_coupled: int | None = None
 
     @property
     def is_full(self) -> bool:
-        """Whether the next block has no room; the last of a complete basis may be cut."""
+        """Whether the next block has no room."""
         if self.next_block is None:
             return False
-        width = min(len(self.next_block), self.basis.n - self.basis.size)
-        return self.basis.size + width > self.basis.capacity
+        return self.basis.size + len(self.next_block) > self.basis.capacity
 
     def begin(self) -> None:
         """Start from random vectors."""
@@ -92,10 +92,7 @@ class Search:
         """Add the next block to the basis and multiply it by the operator."""
         basis, block = self.basis, self.next_block
         assert block is not None and not self.is_full
-        block = block[: basis.n - basis.size]
         old, width = basis.size, len(block)
-        if width < self.coupling.shape[1]:
-            self._lose(self.coupling[:, width:])
         basis.append(block)
         images = self.operator.products(block)
         self.n_products += width
@@ -104,7 +101,9 @@ class Search:
             along = (images.to(basis.rows.device) @ basis.vectors.T).double().cpu().numpy()
             self.next_block, rest = None, np.zeros((basis.size, 0))
         else:
-            split = basis.orthogonalise(images)
+            # Images lie in the span of the vectors since the last restart's or renewal's first.
+            split = basis.orthogonalise(images, self._n_coupled)
+            self._n_coupled = 2 * width
             along, self.next_block = split.coefficients, split.rest
             rest = np.zeros((basis.size, len(split.rest)))
             rest[old:] = split.factor
@@ -130,6 +129,7 @@ class Search:
         self.projected = np.diag(values[:keep])
         self.coupling = turn.T @ self.coupling
         self.lost = np.abs(turn.T) @ self.lost
+        self._n_coupled = None
 
     def renew(self, keep: int) -> None:
         """Keep the first Ritz vectors and go on from random ones."""
@@ -143,6 +143,7 @@ class Search:
         drawn = basis.draw(width, self.operator.device)
         self.next_block = basis.orthogonalise(drawn).rest
         self.coupling = np.zeros((basis.size, width))
+        self._n_coupled = None
 
     def _lose(self, coupling: np.ndarray) -> None:
         self.lost = np.hypot(self.lost, np.linalg.norm(coupling, axis=1))

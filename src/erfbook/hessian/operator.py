@@ -101,12 +101,7 @@ class HessianOperator:
             raise ValueError(f"vectors must be of shape (any, {self.n}), not {tuple(rows.shape)}")
         total = torch.zeros(rows.shape, dtype=self._wide, device=self.device)
         for i, (inputs, _) in enumerate(self._batches):
-            graph = self._graphs.get(i)
-            if graph is None:
-                graph, _ = self._build(i)
-            share = len(inputs) / self.n_samples
-            for row, out in zip(rows, total, strict=True):
-                out.add_(self._product(graph, row), alpha=share)
+            total.add_(self._batch_products(i, rows), alpha=len(inputs) / self.n_samples)
         self.n_products += len(rows)
         return total.to(self.dtype)
 
@@ -176,6 +171,16 @@ class HessianOperator:
                 with self._computing():
                     return self._gradient(i)
             except torch.OutOfMemoryError as error:
+                self._give_up_graphs(len(self._batches[i][0]), error)
+
+    def _batch_products(self, i: int, rows: Tensor) -> Tensor:
+        """Return one batch's Hessian times each row; give up kept graphs for memory."""
+        while True:
+            try:
+                graph = self._graphs.get(i) or self._build(i)[0]
+                return torch.stack([self._product(graph, row) for row in rows]).to(self._wide)
+            except torch.OutOfMemoryError as error:
+                graph = ()
                 self._give_up_graphs(len(self._batches[i][0]), error)
 
     def _product(self, graph: Graph, row: Tensor) -> Tensor:

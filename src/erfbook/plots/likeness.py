@@ -97,7 +97,7 @@ def plot_likeness_field(axes: np.ndarray, families) -> np.ndarray:
                     markerfacecolor="none", linestyle=":", linewidth=1.2,
                     label=f"{which}, untrained")  # fmt: skip
         ax.set_xticks(family.fields)
-        ax.set_ylim(-0.05, 1.02)
+        ax.set_ylim(-0.05, 1.1)
         ax.set_xlabel("theoretical field, px")
         ax.set_title(family.title.split(",")[0])
     axes[0].set_ylabel("mean CKA of two seeds")

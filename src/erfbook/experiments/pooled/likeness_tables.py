@@ -33,7 +33,7 @@ WORDS = {
     "half": "half of the images",
     "eighth": "an eighth of the images",
     "means": "means over the plane",
-    "branch": "inside the branch, before the addition",
+    "branch": "before the addition",
     "untrained": "untrained networks",
 }
 

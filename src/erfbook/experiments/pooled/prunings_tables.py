@@ -176,7 +176,16 @@ def name_study(study: Study, prefix: str) -> Iterator[tuple[str, dict[str, Any]]
             yield f"{prefix}_{name}_{stride}", mean_interval(sample).with_ends()
     for name, _, _, estimate in _trends(study):
         yield f"{prefix}_{name}", estimate.with_ends()
+        if estimate.n > 1:  # the ledger asks on which side of zero an interval lies
+            yield f"{prefix}_{name}_least", {"value": estimate.low, "n": estimate.n}
+            yield f"{prefix}_{name}_most", {"value": estimate.high, "n": estimate.n}
         yield f"{prefix}_{name}_words", {"value": say_trend(estimate)}
+    first = study.strides[0]
+    lost = study.gap(first, RATE).mean()
+    won = (
+        study.percent("tuned_printed", first, RATE) - study.percent("global", first, RATE)
+    ).mean()
+    yield f"{prefix}_regained", {"value": float(won / lost) if lost > 0 else 1.0}
     yield f"{prefix}_n_seeds", {"value": study.n_seeds}
     yield f"{prefix}_scale", {"value": study.scale}
     yield f"{prefix}_note", {"value": study.records[study.strides[0]][0].metrics["note"]}

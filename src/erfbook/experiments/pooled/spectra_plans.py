@@ -17,8 +17,8 @@ from erfbook.experiments.registry import Experiment
 FULL = {"k": 90, "n_images": 1024, "n_probes": 8, "n_steps": 80}
 NARROW = {"k": 90, "n_images": 256, "n_probes": 4, "n_steps": 60}
 SCALES: Mapping[str, Mapping[str, Any]] = {
-    "smoke vgg": {"k": 5, "n_images": 16, "n_probes": 2, "n_steps": 6},
-    "smoke resnet50": {"k": 3, "n_images": 8, "n_probes": 2, "n_steps": 4},
+    "smoke vgg": {"k": 4, "n_images": 8, "n_probes": 2, "n_steps": 4},
+    "smoke resnet50": {"k": 3, "n_images": 6, "n_probes": 2, "n_steps": 3},
     "laptop vgg": {"k": 10, "n_images": 24, "n_probes": 2, "n_steps": 10},
     "laptop resnet50": {"k": 5, "n_images": 16, "n_probes": 2, "n_steps": 6},
 }
@@ -40,7 +40,7 @@ def ask(network: NetworkConfig, moment: str, **changes: Any) -> SpectraConfig:
 def vary(asked: SpectraConfig) -> dict[str, SpectraConfig]:
     """Return a configuration with one setting changed at a time, by what changed.
 
-    Five eigenvalues at most and no density; the first is the configuration itself.
+    The largest eigenvalue alone and no density; the first is the configuration itself.
 
     Args:
         asked: before training, which is what the paper speaks of.
@@ -76,7 +76,7 @@ def separate(small: SpectraConfig, large: SpectraConfig) -> dict[str, SpectraCon
 
 
 def _brief(asked: SpectraConfig, word: str, **change: Any) -> SpectraConfig:
-    named: dict[str, Any] = {"name": f"{asked.name}, {word}", "k": min(5, asked.k), "n_probes": 0}
+    named: dict[str, Any] = {"name": f"{asked.name}, {word}", "k": 1, "n_probes": 0}
     return replace(asked, **named, **change)
 
 
