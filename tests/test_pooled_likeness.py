@@ -12,9 +12,14 @@ from theory_oracles import rejects
 from erfbook.errors import UserError
 from erfbook.experiments.pooled import likeness, likeness_bias, likeness_study, likeness_tables
 from erfbook.experiments.pooled.likeness import LAYERS, configure_likeness, pool_likeness
-from erfbook.experiments.pooled.networks import build_network, load_data, with_pool
+from erfbook.experiments.pooled.networks import (
+    build_network,
+    load_data,
+    trained_network,
+    with_pool,
+)
 from erfbook.experiments.pooled.plans import SMOKE, SMOKE_RESNET
-from erfbook.experiments.registry import obtain
+from erfbook.experiments.registry import Workspace, obtain
 from erfbook.models.pooled import pooled_resnet50, pooled_vgg
 from erfbook.records import Record, Spec, Store
 from erfbook.similarity import linear_cka
@@ -58,9 +63,6 @@ def test_the_vgg_like_network_has_thirteen():
 
 
 def test_a_record_holds_the_index_of_the_trained_networks_on_the_first_test_images(pair, store):
-    from erfbook.experiments.pooled.networks import trained_network
-    from erfbook.experiments.registry import Workspace
-
     network = with_pool(TINY, 4)
     data = load_data(network)
     images = data.standardise(data.test.images[:32])
@@ -103,7 +105,7 @@ def test_before_training_the_networks_are_those_that_training_starts_from(pair):
 def test_too_few_test_images_are_named(store):
     config = configure_likeness(with_pool(TINY, 4), n_images=1000)
     with pytest.raises(UserError, match="n_images is 1000 and .* has 40 test images here"):
-        likeness.run_likeness(config, 0, None)
+        likeness.run_likeness(config, 0, Workspace(store=store))
 
 
 def test_every_pair_is_planned_once():
