@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import nn
@@ -67,6 +69,15 @@ def dense(operator) -> np.ndarray:
     return operator.products(torch.eye(operator.n, dtype=operator.dtype)).double().numpy()
 
 
+@functools.cache
+def values_of_small_net(mode: str) -> np.ndarray:
+    """Return all eigenvalues of the small net's loss on its images, largest first."""
+    operator = hessian.HessianOperator(
+        small_net(), F.cross_entropy, unequal_batches(), batch_norm=mode, dtype=torch.float64
+    )
+    return np.linalg.eigvalsh(dense(operator))[::-1].copy()
+
+
 def dense_by_hand(model, batches, mode: str, share) -> np.ndarray:
     """Return a loss' Hessian by PyTorch's own, from a function written here.
 
@@ -101,7 +112,7 @@ def dense_by_hand(model, batches, mode: str, share) -> np.ndarray:
         )
         return sum(each)
 
-    return torch.autograd.functional.hessian(loss, flat, vectorize=False).numpy()
+    return torch.autograd.functional.hessian(loss, flat, vectorize=True).numpy()
 
 
 def linear_model(n_in: int, n_out: int, seed: int = 0) -> nn.Module:
@@ -115,3 +126,34 @@ def all_values(model, loss_fn, batches, **options) -> np.ndarray:
     """Return every eigenvalue by the function under test."""
     n = sum(p.numel() for p in model.parameters())
     return hessian.top_eigenvalues(model, loss_fn, batches, n, **options).values
+
+
+def lanczos_once(operator, steps: int, *, passes: int) -> np.ndarray:
+    """Return Ritz values of a Lanczos method from one vector, the textbook's."""
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(operator.n, generator=generator, dtype=torch.float64).to(operator.dtype)
+    rows, alpha, beta = [v / v.norm()], [], []
+    for _ in range(steps):
+        w = operator.products(rows[-1][None])[0]
+        alpha.append(float(w @ rows[-1]))
+        w = w - alpha[-1] * rows[-1] - (beta[-1] * rows[-2] if beta else 0)
+        for _ in range(passes):
+            basis = torch.stack(rows)
+            w = w - (basis @ w) @ basis
+        beta.append(float(w.norm()))
+        rows.append(w / w.norm())
+    upper = np.diag(beta[: len(alpha) - 1], 1)
+    return np.linalg.eigvalsh(np.diag(alpha) + upper + upper.T)[::-1]
+
+
+def banded(grow):
+    """Make a search take the projected matrix for a band, which it is until the first restart."""
+
+    def wrong(search):
+        before = search.basis.size
+        grow(search)
+        width = search.basis.size - before
+        search.projected[before:, : max(before - width, 0)] = 0
+        search.projected[: max(before - width, 0), before:] = 0
+
+    return wrong

@@ -23,8 +23,9 @@ class Orthogonalised:
     Args:
         rest: (b, n) orthonormal, orthogonal to the basis; fewer rows where no more are left.
         coefficients: (b, size).
-        factor: (b, rows of ``rest``). Directions of the block that lie in the basis but for rounding are replaced
-            by random ones, with which the block has nothing to do: their columns are 0.
+        factor: (b, rows of ``rest``). Directions of the block that lie in the basis but for
+            rounding are replaced by random ones, with which the block has nothing to do: their
+            columns are 0.
     """
 
     rest: Tensor
@@ -76,7 +77,7 @@ class Basis:
         self.rows[self.size : self.size + len(block)] = block
         self.size += len(block)
 
-    def orthogonalise(self, block: Tensor, recent: int | None = None) -> Orthogonalised:
+    def orthogonalise(self, block: Tensor) -> Orthogonalised:
         """Split a block by the basis, as often as it takes; at least twice.
 
         Each pass removes the components along the basis and makes the rest orthonormal. One pass
@@ -85,17 +86,14 @@ class Basis:
 
         Args:
             block: (b, n).
-            recent: vectors at the end of the basis on which, but for rounding, all components
-                along it lie: the first pass then leaves the others out. None for all.
         """
         rest, room = block, self.n - self.size
         coefficients = np.zeros((len(block), self.size))
         factor = np.eye(len(block))
         scale = float(block.double().norm())
         for i in range(_MOST_PASSES):
-            first = 0 if recent is None or i else max(self.size - recent, 0)
-            rest, along = self._remove(rest, first)
-            coefficients[:, first:] += factor @ along
+            rest, along = self._remove(rest)
+            coefficients += factor @ along
             rest, mixing, lengths = self._orthonormalise(rest, scale if i == 0 else 1.0, room)
             factor = factor @ mixing
             # A pass that took little away has left nothing to take.
@@ -117,10 +115,10 @@ class Basis:
         turn = torch.from_numpy(np.ascontiguousarray(rotation.T)).to(self.rows)
         return (turn @ self.vectors).to(device)
 
-    def _remove(self, block: Tensor, first: int) -> tuple[Tensor, np.ndarray]:
-        here, vectors = block.to(self.rows.device), self.vectors[first:]
-        along = here @ vectors.T
-        left = torch.addmm(here, along, vectors, alpha=-1)
+    def _remove(self, block: Tensor) -> tuple[Tensor, np.ndarray]:
+        here = block.to(self.rows.device)
+        along = here @ self.vectors.T
+        left = torch.addmm(here, along, self.vectors, alpha=-1)
         return left.to(block.device), along.double().cpu().numpy()
 
     def _orthonormalise(self, block: Tensor, scale: float, most: int):

@@ -82,11 +82,34 @@ def check_loss(loss: object, batch: int) -> None:
         raise ValueError(f"loss_fn must return the batch's mean loss, one number, not {shape}")
     if not loss.isfinite():
         raise ValueError(
-            f"the loss of batch {batch} is {float(loss)}: it has no Hessian; look at the inputs "
-            "and the parameters"
+            f"the loss of batch {batch} is {float(loss.detach())}: it has no Hessian; look at the "
+            "inputs and the parameters"
         )
     if not loss.requires_grad:
         raise ValueError("the loss does not depend on the parameters that vary")
+
+
+def check_graph(gradient: Iterable[Tensor]) -> None:
+    """Refuse a gradient of which a part cannot be differentiated.
+
+    Asked for parameters' gradients alone, PyTorch walks around such a part without an error and
+    takes it for a constant.
+
+    Raises:
+        ValueError: a function in it is differentiable once.
+    """
+    nodes, seen = [value.grad_fn for value in gradient], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "torch::autograd::Error":
+            raise ValueError(
+                "the loss cannot be differentiated twice, so it has no Hessian: one of its "
+                "functions can be differentiated only once"
+            )
+        nodes += [before for before, _ in node.next_functions]
 
 
 def saved_bytes(build) -> int:

@@ -19,6 +19,7 @@ from erfbook.errors import RunError
 from erfbook.hessian import memory, progress
 from erfbook.hessian.inputs import (
     Batch,
+    check_graph,
     check_loss,
     choose_parameters,
     collect_batches,
@@ -153,10 +154,12 @@ class HessianOperator:
             graph, loss = self._build(i)
             total += loss * len(inputs) / self.n_samples
             if i == 0:
+                check_graph(graph)
                 self._product(graph, torch.zeros(self.n, dtype=self.dtype, device=self.device))
-            used += per_sample * len(inputs)
-            if used <= self._room and self._room:
+            asked = per_sample * len(inputs)
+            if self._room and used + asked <= self._room:
                 self._graphs[i] = graph
+                used += asked
         if 0 < self._room and self.n_kept < len(self._batches):
             self._say(
                 f"the gradient's graph is kept for {self.n_kept} of {len(self._batches)} batches; "
