@@ -82,8 +82,7 @@ spectra = {
 for (architecture, moment), pools in spectra.items():
     for name, result in spectra_study.name_pools(pools, f"{architecture}_{moment}").items():
         run.report(name, **result)
-run.report("data", spectra["vgg", "before"].note);
-
+run.report("data", spectra["vgg", "before"].note)
 # %% [markdown]
 # (sec-ll-before)=
 # ## Before training, and after
@@ -93,12 +92,10 @@ run.report("data", spectra["vgg", "before"].note);
 
 # %% mystnb={"figure": {"name": "fig-spectra-ranks", "caption": "The paper's figure 1 with this run's VGG-like networks on {glue:text}`data`: largest eigenvalues by rank, mean over seeds and their range, by theoretical field."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis. Before training the curves of the two larger fields lie above the other two."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4)
-plots.plot_spectra_ranks(axes, {when: spectra["vgg", when] for when in ("before", "after")});
-
+plots.plot_spectra_ranks(axes, {when: spectra["vgg", when] for when in ("before", "after")})
 # %% mystnb={"figure": {"name": "fig-spectra-ranks-resnet", "caption": "The paper's figure 2 with this run's ResNet-50, as above."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4)
-plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("before", "after")});
-
+plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("before", "after")})
 # %% [markdown]
 # **Before training.** A line through the logarithm against the field, seed by seed, gives what a number grows by from the smallest field to the largest, with Student's 95 % interval over seeds. In VGG-like networks ({glue:text}`vgg_before_n_seeds:d` seeds)
 # the largest eigenvalue grows by a factor of {glue:text}`vgg_before_largest:.2f` [{glue:text}`vgg_before_largest_low:.2f`, {glue:text}`vgg_before_largest_high:.2f`], the distance between the first and the last one listed by {glue:text}`vgg_before_spread:.2f` [{glue:text}`vgg_before_spread_low:.2f`, {glue:text}`vgg_before_spread_high:.2f`];
@@ -108,21 +105,19 @@ plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("be
 # **After training.** The factor is {glue:text}`vgg_after_largest:.2f` [{glue:text}`vgg_after_largest_low:.2f`, {glue:text}`vgg_after_largest_high:.2f`] in VGG-like networks ({glue:text}`vgg_after_n_seeds:d` seeds), of which the interval says that it {glue:text}`vgg_after_largest_says`;
 # and {glue:text}`resnet50_after_largest:.2f` in ResNet-50, which {glue:text}`resnet50_after_largest_says`. Networks that fit their images to different degrees stand at different losses, and curvature depends on the loss: the table gives both. The paper shows these panels and says nothing of them.
 #
-# **Up and down.** Of all curvature, by size, {glue:text}`vgg_before_negative_smallest:.0%` points downwards in the untrained VGG-like network with the smallest field and {glue:text}`vgg_before_negative_greatest:.0%` with the largest. The largest eigenvalues alone, all the paper shows, cannot say whether there are more directions of descent.
+# **Up and down.** Of all curvature, by size, {glue:text}`vgg_before_negative_smallest:.0%` points downwards in the untrained VGG-like network with the smallest field and {glue:text}`vgg_before_negative_greatest:.0%` with the largest. The steepest direction of descent found grows by {glue:text}`vgg_before_descent:.2f` [{glue:text}`vgg_before_descent_low:.2f`, {glue:text}`vgg_before_descent_high:.2f`] in VGG-like networks and by {glue:text}`resnet50_before_descent:.2f` [{glue:text}`resnet50_before_descent_low:.2f`, {glue:text}`resnet50_before_descent_high:.2f`] in ResNet-50. The paper speaks of descent as well, and the largest eigenvalues, all it shows, cannot tell.
 
 # %% mystnb={"figure": {"name": "fig-spectra-trend", "caption": "Largest and last listed eigenvalue and norm (root of the sum of all squares) against the field on {glue:text}`data`: before (filled, solid) and after training (open, dotted); small marks are seeds. Below each field: the last plane."}, "image": {"alt": "Two panels against the theoretical field. Before training the curvature of VGG-like networks jumps up where the last plane shrinks from two units a side to one; after training it lies lower and shows no clear trend."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.8)
-plots.plot_spectra_trend(axes, spectra);
-
+plots.plot_spectra_trend(axes, spectra)
 # %% mystnb={"figure": {"name": "fig-spectra-density", "caption": "Density of all eigenvalues of the VGG-like network's first seed, smallest and largest field, smoothed; logarithmic, since nearly all eigenvalues lie at zero."}, "image": {"alt": "Two panels with a narrow peak at zero and low, long tails to both sides; before training the tails of the largest field reach further on both sides."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)
-plots.plot_spectra_density(axes, {when: spectra["vgg", when] for when in ("before", "after")});
-
+plots.plot_spectra_density(axes, {when: spectra["vgg", when] for when in ("before", "after")})
 # %% tags=["hide-input"]
 spectra_tables.tabulate_pools(spectra)
 
 # %% [markdown]
-# λₖ is the last eigenvalue listed; *norm* the root of the sum of all squares; the trace, a small difference of large sums, has its standard error over random vectors; *downwards* is the share of negative eigenvalues in the sum of all sizes.
+# λₖ is the last eigenvalue listed; *−λ lowest* how steeply the steepest direction of descent found bends; *norm* the root of the sum of all squares; the trace, a small difference of large sums, has its standard error over random vectors; *downwards* is the share of negative eigenvalues in the sum of all sizes.
 #
 # (sec-ll-field)=
 # ## Field, or plane?
@@ -137,8 +132,7 @@ for name, result in spectra_study.name_separation(separation).items():
 
 # %% mystnb={"figure": {"name": "fig-spectra-separation", "caption": "Largest eigenvalue before training of VGG-like networks with the smallest and the largest field, on planes of equal size, on {glue:text}`data`; dots are seeds."}, "image": {"alt": "Two lines, small and large field, from large planes to small planes, on a logarithmic axis."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.0, width=5.0)
-plots.plot_spectra_separation(ax, separation);
-
+plots.plot_spectra_separation(ax, separation)
 # %% [markdown]
 # With the planes held, a larger field multiplies the largest eigenvalue by {glue:text}`effect_field:.2f` [{glue:text}`effect_field_low:.2f`, {glue:text}`effect_field_high:.2f`]; with the field held, smaller planes multiply it by {glue:text}`effect_plane:.2f` [{glue:text}`effect_plane_low:.2f`, {glue:text}`effect_plane_high:.2f`].
 # The control is not free of the image: a crop shows less of it, and a repeated image has seams.

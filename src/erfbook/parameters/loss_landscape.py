@@ -24,7 +24,7 @@ class LossLandscape(Parameters):
     )  # fmt: skip
     n_trained: int = param(
         "seeds of the trained VGG-like network behind each pool",
-        unit="networks", low=1, high=20, smoke=2, laptop=2, paper=5,
+        unit="networks", low=1, high=20, smoke=1, laptop=2, paper=5,
     )  # fmt: skip
     n_resnets: int = param(
         "seeds of the untrained ResNet-50 behind each pool",
@@ -36,7 +36,7 @@ class LossLandscape(Parameters):
     )  # fmt: skip
     n_varied: int = param(
         "seeds behind each change of a setting",
-        unit="networks", low=1, high=20, smoke=2, laptop=3, paper=3,
+        unit="networks", low=1, high=20, smoke=1, laptop=3, paper=3,
     )  # fmt: skip
     dataset: str = param(
         "images of the networks; auto: CIFAR-10 where it is present, else embedded patches",

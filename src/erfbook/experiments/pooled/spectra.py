@@ -20,6 +20,7 @@ from erfbook.experiments.photographs import calibrate_batch_norm
 from erfbook.experiments.pooled.networks import (
     NetworkConfig,
     build_network,
+    check_fits,
     load_data,
     trained_network,
 )
@@ -88,6 +89,18 @@ class SpectraConfig:
             raise UserError(
                 f"init {self.init!r} is a start that no network is trained from; "
                 "ask for the moment 'before'"
+            )
+        if self.image_side and self.image_side < self.network.pool_kernel:
+            raise UserError(
+                f"image_side must be 0, or at least {self.network.pool_kernel}, the pool's kernel, "
+                f"not {self.image_side}"
+            )
+        if self.batch_size < 2 or (
+            self.n_images % self.batch_size == 1 and self.batch_norm != "running"
+        ):
+            raise UserError(
+                f"batch_size {self.batch_size} leaves a batch of one of {self.n_images} images, "
+                "which has no statistics: change it, or n_images, by one"
             )
 
 
@@ -165,8 +178,10 @@ def prepare(
     """Return the network at the moment, its batch norm's statistics as ``batch_norm`` reads them.
 
     Raises:
-        UserError: it has fewer parameters than eigenvalues are asked for.
+        UserError: it has fewer parameters than eigenvalues are asked for, or a pool larger than
+            the images.
     """
+    check_fits(config.network, load_data(config.network))
     model = draw_network(config, seed)
     n_parameters = sum(p.numel() for p in model.parameters())
     if not 1 <= config.k <= n_parameters:
@@ -234,6 +249,7 @@ def look(
         "values": np.asarray(spectrum.values),
         "residuals": np.asarray(spectrum.residuals),
         "n_converged": int(np.sum(spectrum.converged)),
+        "least": float(spectrum.smallest),  # never below the smallest eigenvalue
         "loss": float(spectrum.loss),
         "n_products": int(spectrum.n_matvecs),
     }
@@ -248,6 +264,7 @@ def look(
             batch_norm=mode,
         )
         seen |= describe_density(density)
+        seen["least"] = min(seen["least"], float(np.min(density.nodes)))
     return seen
 
 
@@ -266,6 +283,5 @@ def describe_density(density: hessian.SpectralDensity) -> dict[str, Any]:
         "trace_error": float(density.trace_error) if len(nodes) > 1 else 0.0,
         "frobenius": float(density.frobenius),
         "negative": float(sizes[nodes < 0].sum() / sizes.sum()),
-        "least": float(nodes.min()),
         "n_density_products": int(density.n_matvecs),
     }

@@ -17,10 +17,10 @@ from erfbook.experiments.registry import Experiment
 FULL = {"k": 90, "n_images": 1024, "n_probes": 8, "n_steps": 80}
 NARROW = {"k": 90, "n_images": 256, "n_probes": 4, "n_steps": 60}
 SCALES: Mapping[str, Mapping[str, Any]] = {
-    "smoke vgg": {"k": 4, "n_images": 8, "n_probes": 2, "n_steps": 4},
-    "smoke resnet50": {"k": 3, "n_images": 6, "n_probes": 2, "n_steps": 3},
-    "laptop vgg": {"k": 10, "n_images": 24, "n_probes": 2, "n_steps": 10},
-    "laptop resnet50": {"k": 5, "n_images": 16, "n_probes": 2, "n_steps": 6},
+    "smoke vgg": {"k": 3, "n_images": 6, "n_probes": 2, "n_steps": 3},
+    "smoke resnet50": {"k": 2, "n_images": 4, "n_probes": 2, "n_steps": 2},
+    "laptop vgg": {"k": 10, "n_images": 16, "n_probes": 2, "n_steps": 10},
+    "laptop resnet50": {"k": 5, "n_images": 12, "n_probes": 2, "n_steps": 6},
 }
 ENDS = (1, 4)  # strides of the smallest and the largest pool
 # The plane behind the early pool is 31 px wide at stride 1 and 9 px at stride 4, on 32 px images.
@@ -86,14 +86,14 @@ def pool_spectra() -> Experiment:
     before, after = (plans.plan_all(functools.partial(ask, moment=m)) for m in MOMENTS)
     quarter = plans.configure_pools(plans.QUARTER)
     small, large = (ask(quarter[STRIDES.index(stride)], "before") for stride in ENDS)
-    mode = "batch norm in training mode"
+    mode = "batch norm in training mode, 90 eigenvalues"
     varied = [ask(one, "before", name=f"{one.name}, before, {mode}", batch_norm="train")
               for one in quarter]  # fmt: skip
     varied += [*vary(small).values(), *vary(large).values(), *separate(small, large).values()]
     extra = tuple((config, 3) for config in dict.fromkeys(varied) if config not in (small, large))
     return Experiment(
         name="pool-spectra",
-        version=1,
+        version=2,
         summary="largest eigenvalues of the loss's Hessian, before and after (avendano s. 3.3)",
         config=SpectraConfig,
         plans={

@@ -15,9 +15,10 @@ from erfbook.experiments.pooled.networks import STRIDES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.records import Record, Store
 
-# Largest eigenvalue, the last one listed, the distance between the two, and the root of the sum of
-# all squares. The trace, a small difference of large sums, is too uncertain for a trend.
-MEASURES = ("largest", "last", "spread", "frobenius")
+# Largest eigenvalue, the last one listed, the distance between the two, the root of the sum of all
+# squares, and how steeply the steepest direction found bends downwards. The trace, a small
+# difference of large sums, is too uncertain for a trend.
+MEASURES = ("largest", "last", "spread", "frobenius", "descent")
 # Scales on all of CIFAR-10, the one nearest to the paper's first.
 DECIDING = ("paper", "usual recipe", "half width", "quarter width")
 PAPER_K = 90
@@ -72,6 +73,8 @@ class Pools:
         }
         if name in own:
             return own[name]
+        if name == "descent":
+            return -self.numbers("least")
         runs = self.records.values()
         return np.array([[float(r.metrics.get(name, math.nan)) for r in own] for own in runs])
 

@@ -14,7 +14,13 @@ from erfbook.experiments.training_tables import set_side_by_side
 from erfbook.records import Record
 
 TITLES = {"vgg": "VGG-like", "resnet50": "ResNet-50"}
-_MEASURES = {"largest": "λ₁", "last": "λₖ", "spread": "λ₁ − λₖ", "frobenius": "norm"}
+_MEASURES = {
+    "largest": "λ₁",
+    "last": "λₖ",
+    "spread": "λ₁ − λₖ",
+    "frobenius": "norm",
+    "descent": "−λ lowest",
+}
 _MOMENTS = {"before": "before training", "after": "after training"}
 
 
@@ -59,7 +65,7 @@ def tabulate_figures(
         published: by architecture and moment, the scale and its spectra.
         ours: this run's.
     """
-    says = {"largest": "“larger”", "spread": "“wider”"}
+    says = {"largest": "“larger”", "spread": "“wider”", "descent": "“steeper”"}
     paper: dict[str, str] = {}
     cells: dict[str, dict[str, str]] = {}
     own: dict[str, str] = {}
