@@ -103,11 +103,11 @@ plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("be
 # A straight line is not the whole story: in {glue:text}`vgg_before_largest_rising:d` of {glue:text}`vgg_before_n_seeds:d` seeds the largest eigenvalue rises from each field to the next.
 #
 # **After training.** The factor is {glue:text}`vgg_after_largest:.2f` [{glue:text}`vgg_after_largest_low:.2f`, {glue:text}`vgg_after_largest_high:.2f`] in VGG-like networks ({glue:text}`vgg_after_n_seeds:d` seeds), of which the interval says that it {glue:text}`vgg_after_largest_says`;
-# and {glue:text}`resnet50_after_largest:.2f` in ResNet-50, which {glue:text}`resnet50_after_largest_says`. Networks that fit their images to different degrees stand at different losses, and curvature depends on the loss: the table gives both. The paper shows these panels and says nothing of them.
+# and {glue:text}`resnet50_after_largest:.2f` in ResNet-50 ({glue:text}`resnet50_after_n_seeds:d` of them), which {glue:text}`resnet50_after_largest_says`. Networks that fit their images to different degrees stand at different losses, and curvature depends on the loss: the table gives both. The paper shows these panels and says nothing of them.
 #
-# **Up and down.** Of all curvature, by size, {glue:text}`vgg_before_negative_smallest:.0%` points downwards in the untrained VGG-like network with the smallest field and {glue:text}`vgg_before_negative_greatest:.0%` with the largest. The steepest direction of descent found grows by {glue:text}`vgg_before_descent:.2f` [{glue:text}`vgg_before_descent_low:.2f`, {glue:text}`vgg_before_descent_high:.2f`] in VGG-like networks and by {glue:text}`resnet50_before_descent:.2f` [{glue:text}`resnet50_before_descent_low:.2f`, {glue:text}`resnet50_before_descent_high:.2f`] in ResNet-50. The paper speaks of descent as well, and the largest eigenvalues, all it shows, cannot tell.
+# **Up and down.** Of all curvature, by size, {glue:text}`vgg_before_negative_smallest:.0%` points downwards in the untrained VGG-like network with the smallest field and {glue:text}`vgg_before_negative_greatest:.0%` with the largest. The sum of the sizes of all negative eigenvalues, estimated from the density, grows by {glue:text}`vgg_before_descent:.2f` [{glue:text}`vgg_before_descent_low:.2f`, {glue:text}`vgg_before_descent_high:.2f`] in VGG-like networks and by {glue:text}`resnet50_before_descent:.2f` [{glue:text}`resnet50_before_descent_low:.2f`, {glue:text}`resnet50_before_descent_high:.2f`] in ResNet-50. The paper speaks of descent as well, and the largest eigenvalues, all it shows, cannot tell of it.
 
-# %% mystnb={"figure": {"name": "fig-spectra-trend", "caption": "Largest and last listed eigenvalue and norm (root of the sum of all squares) against the field on {glue:text}`data`: before (filled, solid) and after training (open, dotted); small marks are seeds. Below each field: the last plane."}, "image": {"alt": "Two panels against the theoretical field. Before training the curvature of VGG-like networks jumps up where the last plane shrinks from two units a side to one; after training it lies lower and shows no clear trend."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-spectra-trend", "caption": "Largest and last listed eigenvalue and norm (root of the sum of all squares) against the field on {glue:text}`data`: before (filled, solid) and after training (open, dotted); small marks are seeds. Below each field: the last plane."}, "image": {"alt": "Two panels against the theoretical field. Before training the curvature of VGG-like networks jumps up where the last plane shrinks from two units a side to one; after training it shows no clear trend."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.8)
 plots.plot_spectra_trend(axes, spectra)
 # %% mystnb={"figure": {"name": "fig-spectra-density", "caption": "Density of all eigenvalues of the VGG-like network's first seed, smallest and largest field, smoothed; logarithmic, since nearly all eigenvalues lie at zero."}, "image": {"alt": "Two panels with a narrow peak at zero and low, long tails to both sides; before training the tails of the largest field reach further on both sides."}} tags=["hide-input"]
@@ -117,7 +117,7 @@ plots.plot_spectra_density(axes, {when: spectra["vgg", when] for when in ("befor
 spectra_tables.tabulate_pools(spectra)
 
 # %% [markdown]
-# λₖ is the last eigenvalue listed; *−λ lowest* how steeply the steepest direction of descent found bends; *norm* the root of the sum of all squares; the trace, a small difference of large sums, has its standard error over random vectors; *downwards* is the share of negative eigenvalues in the sum of all sizes.
+# λₖ is the last eigenvalue listed; *norm* the root of the sum of all squares; the trace, a small difference of large sums, has its standard error over random vectors; *downwards* is the share of negative eigenvalues in the sum of all sizes, and *sum downwards* their own sum, both estimated from the density.
 #
 # (sec-ll-field)=
 # ## Field, or plane?
@@ -150,7 +150,7 @@ run.report("n_varied", p.n_varied)
 spectra_tables.tabulate_variants(small, large)
 
 # %% [markdown]
-# **The trend is above 1 with certainty in {glue:text}`variants_growing:d` of {glue:text}`n_variants:d` rows**; the ratio lies between {glue:text}`variants_least:.2f` and {glue:text}`variants_most:.2f`. He's initial weights have six times PyTorch's variance; batch norm makes what the network computes independent of the weights' scale, and the curvature falls with it for every pool alike.
+# **The trend is above 1 with certainty in {glue:text}`variants_growing:d` of {glue:text}`n_variants:d` rows**; the ratio lies between {glue:text}`variants_least:.2f` and {glue:text}`variants_most:.2f`. With running statistics that were never run, as evaluation mode takes an untrained network, the ratio is {glue:text}`variants_running:.2f` [{glue:text}`variants_running_low:.2f`, {glue:text}`variants_running_high:.2f`]: whether the trend is a large one hangs on a mode that the paper does not name. He's initial weights have six times PyTorch's variance; batch norm makes what the network computes independent of the weights' scale, and the curvature falls with it for every pool alike.
 #
 # (sec-ll-table)=
 # ## The paper, published records, this run

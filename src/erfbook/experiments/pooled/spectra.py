@@ -249,7 +249,6 @@ def look(
         "values": np.asarray(spectrum.values),
         "residuals": np.asarray(spectrum.residuals),
         "n_converged": int(np.sum(spectrum.converged)),
-        "least": float(spectrum.smallest),  # never below the smallest eigenvalue
         "loss": float(spectrum.loss),
         "n_products": int(spectrum.n_matvecs),
     }
@@ -264,15 +263,15 @@ def look(
             batch_norm=mode,
         )
         seen |= describe_density(density)
-        seen["least"] = min(seen["least"], float(np.min(density.nodes)))
     return seen
 
 
 def describe_density(density: hessian.SpectralDensity) -> dict[str, Any]:
     """Return a density on its grid, trace, norm, and how much of the curvature is downwards.
 
-    ``negative`` is the share of negative eigenvalues in the sum of all sizes: the bulk at zero,
-    whose sign nobody knows, does not count in it.
+    ``descent`` is the sum of the sizes of all negative eigenvalues, and ``negative`` their share in
+    the sum of all sizes: the bulk at zero, whose sign nobody knows, does not count in either. The
+    smallest eigenvalue itself is not sought: beside far larger ones it would take long to settle.
     """
     nodes, weights = np.asarray(density.nodes), np.asarray(density.weights)
     sizes = weights * np.abs(nodes)
@@ -282,6 +281,7 @@ def describe_density(density: hessian.SpectralDensity) -> dict[str, Any]:
         "trace": float(density.trace),
         "trace_error": float(density.trace_error) if len(nodes) > 1 else 0.0,
         "frobenius": float(density.frobenius),
+        "descent": float(density.n_parameters * sizes[nodes < 0].sum() / len(nodes)),
         "negative": float(sizes[nodes < 0].sum() / sizes.sum()),
         "n_density_products": int(density.n_matvecs),
     }

@@ -10,6 +10,7 @@ from typing import Any
 from erfbook.experiments.pooled import plans
 from erfbook.experiments.pooled.networks import STRIDES, NetworkConfig
 from erfbook.experiments.pooled.spectra import MOMENTS, SpectraConfig, run_spectra
+from erfbook.experiments.pooled.spectra_study import NOT_RUN
 from erfbook.experiments.registry import Experiment
 
 # Eigenvalues, images, probes and steps of the density: what a scale can pay for. One product with
@@ -47,7 +48,7 @@ def vary(asked: SpectraConfig) -> dict[str, SpectraConfig]:
     """
     changes: dict[str, dict[str, Any]] = {
         "batch norm in training mode": {"batch_norm": "train"},
-        "batch norm's running statistics, not yet run": {"batch_norm": "running"},
+        NOT_RUN: {"batch_norm": "running"},
         "twice the images": {"n_images": 2 * asked.n_images},
         "other images": {"image_seed": 0},
         "He's initial weights": {"init": "he"},

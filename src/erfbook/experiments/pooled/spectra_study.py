@@ -16,13 +16,14 @@ from erfbook.experiments.training_growth import mean_interval
 from erfbook.records import Record, Store
 
 # Largest eigenvalue, the last one listed, the distance between the two, the root of the sum of all
-# squares, and how steeply the steepest direction found bends downwards. The trace, a small
-# difference of large sums, is too uncertain for a trend.
+# squares, and the sum of the sizes of the negative ones. The trace, a small difference of large
+# sums, is too uncertain for a trend.
 MEASURES = ("largest", "last", "spread", "frobenius", "descent")
 # Scales on all of CIFAR-10, the one nearest to the paper's first.
 DECIDING = ("paper", "usual recipe", "half width", "quarter width")
 PAPER_K = 90
 LEAST_WIDTH = 0.25
+NOT_RUN = "batch norm's running statistics, not yet run"  # a variant
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,6 @@ class Pools:
         }
         if name in own:
             return own[name]
-        if name == "descent":
-            return -self.numbers("least")
         runs = self.records.values()
         return np.array([[float(r.metrics.get(name, math.nan)) for r in own] for own in runs])
 
@@ -196,12 +195,15 @@ def name_variants(
     Args:
         small, large: by setting, runs with the smallest and with the largest field.
     """
-    ratios = [compare_ends(runs, large[word]) for word, runs in small.items()]
+    pairs = {word: compare_ends(runs, large[word]) for word, runs in small.items()}
+    ratios = list(pairs.values())
+    running = {"variants_running": _result(pairs[NOT_RUN])} if NOT_RUN in pairs else {}
     return {
         "n_variants": {"value": len(ratios)},
         "variants_growing": {"value": sum(e.n > 1 and e.low > 1 for e in ratios)},
         "variants_least": {"value": min(e.value for e in ratios)},
         "variants_most": {"value": max(e.value for e in ratios)},
+        **running,
     }
 
 

@@ -19,7 +19,7 @@ _MEASURES = {
     "last": "λₖ",
     "spread": "λ₁ − λₖ",
     "frobenius": "norm",
-    "descent": "−λ lowest",
+    "descent": "sum downwards",
 }
 _MOMENTS = {"before": "before training", "after": "after training"}
 
