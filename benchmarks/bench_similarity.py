@@ -19,6 +19,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import peers
@@ -177,7 +178,16 @@ def alone(tool: str) -> None:
     everyone = {"ours": ours, "ours, all at once": ours_whole, **installed()[0]}
     if tool in everyone:
         quietly(everyone[tool], a, b, batches, LAYERS)
-    print(report.peak_memory_mib())
+    print(own_peak_mib())
+
+
+def own_peak_mib() -> float:
+    """Return this process's peak; what getrusage tells on Linux includes its parent's."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return report.peak_memory_mib()
+    line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**10
 
 
 def networks() -> tuple[nn.Module, nn.Module, list]:

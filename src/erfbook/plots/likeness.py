@@ -83,21 +83,26 @@ def plot_likeness_depth(axes: np.ndarray, families) -> np.ndarray:
 
 
 def plot_likeness_field(axes: np.ndarray, families) -> np.ndarray:
-    """Draw mean CKA of early and of deep layers against the field, trained and untrained."""
-    halves = {"early": (COLORS["uniform"], "o"), "deep": (COLORS["paper"], "s")}
+    """Draw mean CKA of early and of deep layers against the field, trained and untrained.
+
+    Intervals end at 1, which CKA cannot pass.
+    """
+    halves = {"early": (COLORS["uniform"], "o", -4), "deep": (COLORS["paper"], "s", 4)}  # px aside
     for ax, family in zip(axes, families, strict=True):
-        for which, (color, marker) in halves.items():
+        for which, (color, marker, aside) in halves.items():
             levels = family.level(which)
-            error = np.array([(e.value - e.low, e.high - e.value) for e in levels]).T
-            ax.errorbar(family.fields, [e.value for e in levels], error, color=color,
+            ends = [(e.value - max(e.low, -1), min(e.high, 1) - e.value) for e in levels]
+            fields = np.array(family.fields) + aside
+            ax.errorbar(fields, [e.value for e in levels], np.array(ends).T, color=color,
                         marker=marker, markersize=6, linewidth=1.5, capsize=3,
                         label=f"{which} layers")  # fmt: skip
+        for which, (color, marker, aside) in halves.items():
             before = [e.value for e in family.level(which, "untrained")]
-            ax.plot(family.fields, before, color=color, marker=marker, markersize=6,
-                    markerfacecolor="none", linestyle=":", linewidth=1.2,
+            ax.plot(np.array(family.fields) + aside, before, color=color, marker=marker,
+                    markersize=6, markerfacecolor="none", linestyle=":", linewidth=1.2,
                     label=f"{which}, untrained")  # fmt: skip
         ax.set_xticks(family.fields)
-        ax.set_ylim(-0.05, 1.1)
+        ax.set_ylim(-0.05, 1.05)
         ax.set_xlabel("theoretical field, px")
         ax.set_title(family.title.split(",")[0])
     axes[0].set_ylabel("mean CKA of two seeds")
