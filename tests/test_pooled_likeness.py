@@ -104,7 +104,7 @@ def test_before_training_the_networks_are_those_that_training_starts_from(pair):
 
 def test_too_few_test_images_are_named(store):
     config = configure_likeness(with_pool(TINY, 4), n_images=1000)
-    with pytest.raises(UserError, match="n_images is 1000 and .* has 40 test images here"):
+    with pytest.raises(UserError, match=r"n_images is 1000 and .* has 40 test images here"):
         likeness.run_likeness(config, 0, Workspace(store=store))
 
 
