@@ -62,7 +62,8 @@ p = run.parameters
 bias = likeness_bias.measure_bias(p.n_images, p.n_draws)
 run.report("unrelated_biased", bias.biased[-1])
 run.report("unrelated_debiased", abs(bias.debiased).max())
-run.report("unrelated_error", abs(bias.biased - bias.predicted).max())
+run.report("unrelated_error", abs(bias.biased - bias.predicted).max());
+
 # %% [markdown]
 # On {glue:text}`n_images:d` images, unrelated features of {glue:text}`largest_d:d` numbers have a biased CKA of {glue:text}`unrelated_biased:.2f`, where {eq}`eq-re-bias` is never off by more than {glue:text}`unrelated_error:.2f`. The debiased one stays within {glue:text}`unrelated_debiased:.3f` of zero at every number of features.
 #
@@ -85,12 +86,14 @@ for family, prefix in zip(families, ("vgg", "resnet"), strict=True):
 # %% tags=["hide-input"]
 run.report("n_images", p.n_images)
 run.report("largest_d", int(bias.n_features[-1]))
-run.report("data", families[0].members[0].records[0].metrics["note"])
+run.report("data", families[0].members[0].records[0].metrics["note"]);
+
 # %% mystnb={"figure": {"name": "fig-likeness-bias", "caption": "Left: CKA of unrelated Gaussian features, mean over draws; the line is the prediction, the dotted line the number of images. Right: what the bias adds to the CKA of deep layers of two trained seeds, against the number of images, on a scale of its own."}, "image": {"alt": "Left, squares rise along a curve from 0 to near 1 as features become more numerous, circles stay at 0. Right, four curves over the number of images that end close to 0."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)
 names = [family.title.split(",")[0] for family in families]
 added = dict(zip(names, map(likeness_bias.added_by_images, families), strict=True))
-plots.plot_likeness_bias(axes, bias, added)
+plots.plot_likeness_bias(axes, bias, added);
+
 # %% [markdown]
 # **What counts is not how many features a layer has, but along how many directions they vary, and how alike they are already.** Unrelated noise varies along all of its directions; layers that follow the images vary along few. On {glue:text}`n_images:d` images the bias adds {glue:text}`vgg_bias_least:+.3f` to deep layers of the VGG-like network with the smallest field
 # and {glue:text}`vgg_bias_most:+.3f` with the largest; on an eighth of the images {glue:text}`vgg_bias_eighth_least:+.3f` and {glue:text}`vgg_bias_eighth_most:+.3f`.
@@ -98,10 +101,12 @@ plots.plot_likeness_bias(axes, bias, added)
 
 # %% mystnb={"figure": {"name": "fig-likeness-matrices", "caption": "The paper's figure 3 with this run's ResNet-50: CKA of each layer of one seed with each layer of another, by theoretical field, mean over pairs; red lines mark the middle layer."}, "image": {"alt": "Four square heat maps of 50 by 50 layers with red dashed lines through the middle layer."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 2, height=2.9, width=6.5)
-plots.plot_likeness_matrices(axes, families[1])
+plots.plot_likeness_matrices(axes, families[1]);
+
 # %% mystnb={"figure": {"name": "fig-likeness-matrices-vgg", "caption": "The same for the VGG-like network, which the paper does not show."}, "image": {"alt": "Four square heat maps of 13 by 13 layers with red dashed lines through the middle layer."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 2, height=2.9, width=6.5)
-plots.plot_likeness_matrices(axes, families[0])
+plots.plot_likeness_matrices(axes, families[0]);
+
 # %% [markdown]
 # (sec-re-depth)=
 # ## By depth
@@ -110,10 +115,12 @@ plots.plot_likeness_matrices(axes, families[0])
 
 # %% mystnb={"figure": {"name": "fig-likeness-depth", "caption": "CKA of a layer with the same layer of another seed, against depth, by pool; bands span the pairs, dotted lines are the untrained networks behind the smallest and the largest pool, the red line marks the middle layer."}, "image": {"alt": "Two panels of four curves over depth with two dotted ones; the VGG-like network's stay above its dotted ones, ResNet-50's fall with depth."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4, sharey=True)
-plots.plot_likeness_depth(axes, families)
+plots.plot_likeness_depth(axes, families);
+
 # %% mystnb={"figure": {"name": "fig-likeness-within", "caption": "CKA between the layers of one and the same network, behind the smallest and the largest pool, mean over networks."}, "image": {"alt": "Four square heat maps with a bright diagonal: two of the VGG-like network, two of ResNet-50."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 2, height=2.9, width=6.5)
-plots.plot_likeness_within(axes, families)
+plots.plot_likeness_within(axes, families);
+
 # %% [markdown]
 # (sec-re-field)=
 # ## By field
@@ -126,7 +133,8 @@ plots.plot_likeness_within(axes, families)
 
 # %% mystnb={"figure": {"name": "fig-likeness-field", "caption": "Mean CKA of early and of deep layers of two seeds against the theoretical field, with 95 % intervals over networks where there are three or more, cut at 1, which CKA cannot pass; open markers: before training."}, "image": {"alt": "Two panels of four lines over the field: early and deep layers, trained with filled and untrained with open markers."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4, sharey=True)
-plots.plot_likeness_field(axes, families)
+plots.plot_likeness_field(axes, families);
+
 # %% [markdown]
 # **The untrained networks are the control.** Their deep layers differ between seeds by chance alone, and a large pool already changes by how much: from {glue:text}`vgg_untrained_deep_least:.2f` to {glue:text}`vgg_untrained_deep_most:.2f` for the VGG-like network, from {glue:text}`resnet_untrained_deep_least:.2f` to {glue:text}`resnet_untrained_deep_most:.2f` for ResNet-50.
 # What is to be put down to *learning* is the difference from that, and a network that has learned little is mostly its beginning: the ResNet-50 here reach {glue:text}`resnet_accuracy_least:.0%` and {glue:text}`resnet_accuracy_most:.0%` of test images, the VGG-like ones {glue:text}`vgg_accuracy_least:.0%` and {glue:text}`vgg_accuracy_most:.0%`.
@@ -138,7 +146,8 @@ plots.plot_likeness_field(axes, families)
 
 # %% mystnb={"figure": {"name": "fig-likeness-choices", "caption": "CKA that deep layers lose from the smallest to the largest field, by reading, with 95 % intervals over networks where there are any. Orange: before training."}, "image": {"alt": "Two panels with a point for each reading beside a line at zero."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.0, sharey=True)
-plots.plot_likeness_choices(axes, families, likeness_tables.WORDS)
+plots.plot_likeness_choices(axes, families, likeness_tables.WORDS);
+
 # %%
 likeness_tables.tabulate_choices(families[0])
 
