@@ -77,7 +77,7 @@ class Basis:
         self.rows[self.size : self.size + len(block)] = block
         self.size += len(block)
 
-    def orthogonalise(self, block: Tensor) -> Orthogonalised:
+    def orthogonalise(self, block: Tensor, recent: int | None = None) -> Orthogonalised:
         """Split a block by the basis, as often as it takes; at least twice.
 
         Each pass removes the components along the basis and makes the rest orthonormal. One pass
@@ -86,14 +86,18 @@ class Basis:
 
         Args:
             block: (b, n).
+            recent: vectors at the end of the basis on which, but for rounding, all components
+                along it lie: the first pass then leaves the others out, which halves the
+                time; were they not small, the passes go on. None for all.
         """
         rest, room = block, self.n - self.size
         coefficients = np.zeros((len(block), self.size))
         factor = np.eye(len(block))
         scale = float(block.double().norm())
         for i in range(_MOST_PASSES):
-            rest, along = self._remove(rest)
-            coefficients += factor @ along
+            first = 0 if recent is None or i else max(self.size - recent, 0)
+            rest, along = self._remove(rest, first)
+            coefficients[:, first:] += factor @ along
             rest, mixing, lengths = self._orthonormalise(rest, scale if i == 0 else 1.0, room)
             factor = factor @ mixing
             # A pass that took little away has left nothing to take.
@@ -115,10 +119,10 @@ class Basis:
         turn = torch.from_numpy(np.ascontiguousarray(rotation.T)).to(self.rows)
         return (turn @ self.vectors).to(device)
 
-    def _remove(self, block: Tensor) -> tuple[Tensor, np.ndarray]:
-        here = block.to(self.rows.device)
-        along = here @ self.vectors.T
-        left = torch.addmm(here, along, self.vectors, alpha=-1)
+    def _remove(self, block: Tensor, first: int) -> tuple[Tensor, np.ndarray]:
+        here, vectors = block.to(self.rows.device), self.vectors[first:]
+        along = here @ vectors.T
+        left = torch.addmm(here, along, vectors, alpha=-1)
         return left.to(block.device), along.double().cpu().numpy()
 
     def _orthonormalise(self, block: Tensor, scale: float, most: int):

@@ -75,6 +75,7 @@ class Search:
     coupling: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     lost: np.ndarray = field(default_factory=lambda: np.zeros(0))
     n_products: int = 0
+    _n_coupled: int | None = None
 
     @property
     def is_full(self) -> bool:
@@ -100,7 +101,9 @@ class Search:
             along = (images.to(basis.rows.device) @ basis.vectors.T).double().cpu().numpy()
             self.next_block, rest = None, np.zeros((basis.size, 0))
         else:
-            split = basis.orthogonalise(images)
+            # Images lie in the span of the vectors since the last restart's or renewal's first.
+            split = basis.orthogonalise(images, self._n_coupled)
+            self._n_coupled = 2 * width
             along, self.next_block = split.coefficients, split.rest
             rest = np.zeros((basis.size, len(split.rest)))
             rest[old:] = split.factor
@@ -126,6 +129,7 @@ class Search:
         self.projected = np.diag(values[:keep])
         self.coupling = turn.T @ self.coupling
         self.lost = np.abs(turn.T) @ self.lost
+        self._n_coupled = None
 
     def renew(self, keep: int) -> None:
         """Keep the first Ritz vectors and go on from random ones."""
@@ -139,6 +143,7 @@ class Search:
         drawn = basis.draw(width, self.operator.device)
         self.next_block = basis.orthogonalise(drawn).rest
         self.coupling = np.zeros((basis.size, width))
+        self._n_coupled = None
 
     def _lose(self, coupling: np.ndarray) -> None:
         self.lost = np.hypot(self.lost, np.linalg.norm(coupling, axis=1))
@@ -180,7 +185,7 @@ def _converge(search: Search) -> bool:
         search.grow()
         if basis.size < next_check and not search.is_full and search.next_block is not None:
             continue
-        next_check = basis.size + max(settings.block, basis.size // 20)
+        next_check = basis.size + max(settings.block, basis.size // 40)
         values, _, residuals = search.solve()
         allowed = settings.tolerance / 2 * float(np.abs(values).max())
         good = residuals[: settings.k] <= allowed
