@@ -108,5 +108,7 @@ def _middle(runs: Sequence[Record]) -> str:
 
 
 def _interval(e: Estimate) -> str:
+    if np.isnan(e.value):  # of what is not positive everywhere
+        return "–"
     text = f"{e.value:.2f}"
     return text if e.n < 2 else f"{text} [{e.low:.2f}, {e.high:.2f}]"
