@@ -92,10 +92,10 @@ run.report("data", spectra["vgg", "before"].note)
 
 # %% mystnb={"figure": {"name": "fig-spectra-ranks", "caption": "The paper's figure 1 with this run's VGG-like networks on {glue:text}`data`: largest eigenvalues by rank, mean over seeds and their range, by theoretical field."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis. Before training the curves of the two larger fields lie above the other two."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4)
-plots.plot_spectra_ranks(axes, {when: spectra["vgg", when] for when in ("before", "after")})
+plots.plot_spectra_ranks(axes, {when: spectra["vgg", when] for when in ("before", "after")});
 # %% mystnb={"figure": {"name": "fig-spectra-ranks-resnet", "caption": "The paper's figure 2 with this run's ResNet-50, as above."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4)
-plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("before", "after")})
+plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("before", "after")});
 # %% [markdown]
 # **Before training.** A line through the logarithm against the field, seed by seed, gives what a number grows by from the smallest field to the largest, with Student's 95 % interval over seeds. In VGG-like networks ({glue:text}`vgg_before_n_seeds:d` seeds)
 # the largest eigenvalue grows by a factor of {glue:text}`vgg_before_largest:.2f` [{glue:text}`vgg_before_largest_low:.2f`, {glue:text}`vgg_before_largest_high:.2f`], the distance between the first and the last one listed by {glue:text}`vgg_before_spread:.2f` [{glue:text}`vgg_before_spread_low:.2f`, {glue:text}`vgg_before_spread_high:.2f`];
@@ -109,10 +109,10 @@ plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("be
 
 # %% mystnb={"figure": {"name": "fig-spectra-trend", "caption": "Largest and last listed eigenvalue and norm (root of the sum of all squares) against the field on {glue:text}`data`: before (filled, solid) and after training (open, dotted); small marks are seeds. Below each field: the last plane."}, "image": {"alt": "Two panels against the theoretical field. Before training the curvature of VGG-like networks jumps up where the last plane shrinks from two units a side to one; after training it shows no clear trend."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.8)
-plots.plot_spectra_trend(axes, spectra)
+plots.plot_spectra_trend(axes, spectra);
 # %% mystnb={"figure": {"name": "fig-spectra-density", "caption": "Density of all eigenvalues of the VGG-like network's first seed, smallest and largest field, smoothed; logarithmic, since nearly all eigenvalues lie at zero."}, "image": {"alt": "Two panels with a narrow peak at zero and low, long tails to both sides; before training the tails of the largest field reach further on both sides."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)
-plots.plot_spectra_density(axes, {when: spectra["vgg", when] for when in ("before", "after")})
+plots.plot_spectra_density(axes, {when: spectra["vgg", when] for when in ("before", "after")});
 # %% tags=["hide-input"]
 spectra_tables.tabulate_pools(spectra)
 
@@ -132,7 +132,7 @@ for name, result in spectra_study.name_separation(separation).items():
 
 # %% mystnb={"figure": {"name": "fig-spectra-separation", "caption": "Largest eigenvalue before training of VGG-like networks with the smallest and the largest field, on planes of equal size, on {glue:text}`data`; dots are seeds."}, "image": {"alt": "Two lines, small and large field, from large planes to small planes, on a logarithmic axis."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.0, width=5.0)
-plots.plot_spectra_separation(ax, separation)
+plots.plot_spectra_separation(ax, separation);
 # %% [markdown]
 # With the planes held, a larger field multiplies the largest eigenvalue by {glue:text}`effect_field:.2f` [{glue:text}`effect_field_low:.2f`, {glue:text}`effect_field_high:.2f`]; with the field held, smaller planes multiply it by {glue:text}`effect_plane:.2f` [{glue:text}`effect_plane_low:.2f`, {glue:text}`effect_plane_high:.2f`].
 # The control is not free of the image: a crop shows less of it, and a repeated image has seams.

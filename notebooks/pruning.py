@@ -82,10 +82,10 @@ for study in studies:
 
 # %% mystnb={"figure": {"name": "fig-pruning-accuracy", "caption": "Figures 6, 8, 10 and 12 and table 1 as one: test accuracy on {glue:text}`vgg_note` against the field, dense (grey) and after one-shot pruning, a column a rate; mean over seeds and their range. Dotted: guessing."}, "image": {"alt": "Two rows of five panels, VGG and ResNet-50, from 50 to 90 percent pruned. The grey dense line is the same in a row; the pruned line sinks with the rate, and reaches the dotted line of guessing where narrow networks lose most of their weights."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 5, height=2.5, sharey="row")
-plots.plot_pruning_accuracy(axes, studies)
+plots.plot_pruning_accuracy(axes, studies);
 # %% mystnb={"figure": {"name": "fig-pruning-gap", "caption": "What pruning costs against the share of weights that go, by field, on {glue:text}`vgg_note`; mean and range of seeds."}, "image": {"alt": "Two panels of four rising lines, one a field: the cost in points grows with the rate until the network guesses."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.0, sharey=True)
-plots.plot_pruning_gap(axes, studies)
+plots.plot_pruning_gap(axes, studies);
 # %% [markdown]
 # (sec-pr-trends)=
 # ## The trends, with intervals
@@ -116,7 +116,7 @@ prunings_tables.tabulate_ways(studies, prunings_study.RATE)
 
 # %% mystnb={"figure": {"name": "fig-pruning-layers", "caption": "Where a global ranking prunes at 90 %: share of each layer's weights, in the order of the layers, the head last; mean over seeds."}, "image": {"alt": "Two panels of four lines over the layers. First layers and shortcuts keep more of their weights, deep layers lose nearly all; the lines of the fields lie close together."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=2.8, sharey=True)
-plots.plot_pruning_layers(axes, studies, prunings_study.RATE)
+plots.plot_pruning_layers(axes, studies, prunings_study.RATE);
 # %% [markdown]
 # Behind the smallest pool recalibration brings the VGG-like network at 90 % from {glue:text}`vgg_pruned_1:.0f` to {glue:text}`calibrated_vgg_1:.0f` %, behind the largest from {glue:text}`vgg_pruned_4:.0f` to {glue:text}`calibrated_vgg_4:.0f` %; dense it has {glue:text}`vgg_dense_1:.0f` and {glue:text}`vgg_dense_4:.0f` %.
 #
@@ -134,7 +134,7 @@ prunings_tables.tabulate_tuned(studies)
 
 # %% mystnb={"figure": {"name": "fig-pruning-tuned", "caption": "Figure 14 with this run's networks on {glue:text}`vgg_note`: accuracy dense, pruned at 90 % and after {glue:text}`tuned_epochs:g` epochs of fine-tuning with the mask held, by two recipes; mean and range of seeds."}, "image": {"alt": "Two panels against the field. One-shot accuracy lies lowest and dense accuracy highest for VGG, both fine-tuned lines between them; ResNet-50's lines lie together near guessing."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)
-plots.plot_pruning_tuned(axes, studies, prunings_study.RATE)
+plots.plot_pruning_tuned(axes, studies, prunings_study.RATE);
 # %% [markdown]
 # (sec-pr-tables)=
 # ## The paper, published records, this run
