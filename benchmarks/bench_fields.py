@@ -11,7 +11,6 @@ peers.py says how to install them into a folder of their own.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -177,9 +176,7 @@ def memory() -> None:
     """Print how far the peak memory of a process rises while it makes and analyses a network."""
     print(f"\nGrowth of the peak memory, network and analysis (aim {MEMORY_AIM_MIB:g} MiB)")
     for name, side in LARGE:
-        command = [sys.executable, __file__, "one", name, str(side)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        grown, millions = (float(word) for word in done.stdout.split())
+        grown, millions = report.ask_child(__file__, "one", name, str(side))
         print(f"{name:16s} {side:5d} px {millions:8.0f} M parameters {grown:8.1f} MiB", flush=True)
         report.record(f"memory, {name}", {"side": side, "grown_mib": grown})
 
@@ -196,16 +193,10 @@ def one(name: str, side: int) -> None:
 
 
 def resident_mib(*, reset: bool = False) -> float:
-    """Return the peak of this process's resident memory, since it was last reset (Linux).
-
-    The peak that getrusage tells starts at the parent's memory and cannot be reset.
-    """
-    if not Path("/proc/self/clear_refs").exists():
-        return report.peak_memory_mib()
-    if reset:
+    """Return the peak of this process's resident memory, since it was last reset (Linux)."""
+    if reset and Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    return report.peak_memory_mib()
 
 
 def main(parts: list[str]) -> None:

@@ -9,7 +9,6 @@ Each side's peak memory is that of a process of its own.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -50,8 +49,7 @@ def make() -> tuple[torch.nn.Module, torch.Tensor]:
 
 def peak_memory_of(side: str) -> float:
     """Return the peak memory in MiB of a process that runs one side once."""
-    done = subprocess.run([sys.executable, __file__, side], capture_output=True, check=True)
-    return float(done.stdout)
+    return report.ask_child(__file__, side)[0]
 
 
 def largest_difference(model: torch.nn.Module, images: torch.Tensor) -> float:
@@ -62,7 +60,6 @@ def largest_difference(model: torch.nn.Module, images: torch.Tensor) -> float:
 
 def main() -> None:
     """Compare, and print ratio, peak memory and the difference of the maps."""
-    # First, while this process is small: a child's peak starts from its parent's memory.
     peaks = [peak_memory_of(side) for side in ("ours", "theirs")]
     model, images = make()
     report.header(f"Effective receptive field of ResNet-50's {LAYER} at {SIDE} px")

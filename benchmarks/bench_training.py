@@ -13,7 +13,6 @@ CIFAR-10's 50,000 images train within 4 GB, CamVid's 360 x 480 within 16 GB.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -186,13 +185,11 @@ def train_for_memory(name: str) -> None:
 
 def peak_memory_of(name: str) -> float:
     """Return the peak memory in MiB of a process that trains one case."""
-    words = [sys.executable, __file__, "memory", name]
-    return float(subprocess.run(words, capture_output=True, check=True).stdout)
+    return report.ask_child(__file__, "memory", name)[0]
 
 
 def main() -> None:
     """Print memory, then both comparisons."""
-    # First, while this process is small: a child's peak starts from its parent's memory.
     peaks_mib = {name: peak_memory_of(name) for name in MEMORY_CASES}
     report.header("Training: images a second, an epoch of noise a call")
     peaks = {precision: measure_peak(precision) for precision in TYPES}

@@ -201,6 +201,45 @@ def test_minibatches_average_the_estimate_of_each():
     assert np.allclose(one, compare(a, b, batches).matrix, atol=1e-5)
 
 
+class Viewing(nn.Module):
+    """A network that reads its planes' memory as rows, and so refuses channels last."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(144, 5)
+        self.orders = []
+
+    def forward(self, x):
+        self.orders.append(x.is_contiguous())
+        return self.head(self.conv(x).view(len(x), -1))
+
+
+def test_batches_run_with_channels_last_where_the_model_takes_it():
+    a, b, batches = seeded(Viewing, 0), seeded(Viewing, 1), images((8, 9))
+    found = compare(a, b, batches, minibatch=True)
+    assert a.orders == [False, True, True]  # refused once, and not offered again
+    assert [str(layer) for layer in found.layers_a] == ["conv", "head"]
+    one = compare(a, b, [together(batches)], minibatch=True).matrix
+    # products and convolutions in float32, 2^-24 each; HSIC_1 of 17 images cancels some digits
+    assert np.allclose(one, compare(a, b, batches).matrix, atol=1e-5)
+
+    def wrong(x):
+        raise RuntimeError("of the model's own")
+
+    a.forward = wrong
+    with pytest.raises(RuntimeError, match="of the model's own"):
+        compare(a, b, batches, minibatch=True)
+
+
+def test_a_constant_layer_of_batches_is_named():
+    model = seeded(InPlace)
+    nn.init.constant_(model.conv.weight, 0)
+    nn.init.constant_(model.conv.bias, 0.1)  # whose mean over a batch is rounded
+    found = compare(model, seeded(InPlace, 1), images((11, 13)), minibatch=True)
+    assert np.isnan(found.matrix).all() and found.constant == found.layers_a
+
+
 def test_models_are_left_as_they_were():
     model = seeded(InPlace).train()
     model.norm.eval()

@@ -143,12 +143,13 @@ def centred_columns(
     """Yield features less their mean over images, a block of columns at a time, in float64.
 
     Of features in less than float64 the sums of equal values are exact, so a constant gives zero.
-    With ``single`` the blocks stay in float32: near their mean, numbers subtract without error,
-    and that the mean is rounded shifts all images alike.
+    With ``single`` blocks and means are in float32: near their mean, numbers subtract without
+    error, and that the mean is rounded shifts all images alike, which CKA does not see.
     """
     for block in features.split(columns, dim=1):
         if single:
-            yield block.float() - (block.sum(0, dtype=torch.float64) / len(block)).float()
+            narrow = block.float()
+            yield narrow - narrow.mean(0)
             continue
         wide = block.to(torch.float64, copy=True)
         yield wide.sub_(wide.sum(0) / len(wide))

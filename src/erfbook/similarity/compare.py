@@ -183,12 +183,16 @@ def _compare_minibatches(
         raise ValueError(f"a batch has {small} images; minibatch needs {LEAST_IMAGES} in each")
     modules = [choose_modules(*one) for one in (a, *([b] if b else []))]
     models = [one[0] for one in (a, *([b] if b else []))]
+    runners = [passes.Runner(model) for model in models]
     total: list[Tensor] = []
     with evaluating(models[0]), evaluating(models[-1]):
         for inputs in tqdm(checked, desc=progress, disable=not progress, leave=False):
             found = [
-                fall_back(functools.partial(passes.measure_batch, m, inputs, chosen), place_of(m))
-                for m, chosen in zip(models, modules, strict=True)
+                fall_back(
+                    functools.partial(passes.measure_batch, runner, inputs, chosen),
+                    place_of(runner.model),
+                )
+                for runner, chosen in zip(runners, modules, strict=True)
             ]
             first, second = found[0], found[-1]
             moved = second.to(first.below.device)

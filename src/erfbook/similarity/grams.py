@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -51,8 +52,9 @@ class Representations:
         n_features = tuple(self.n_features[i] for i in rows)
         return Representations(layers, n_features, self.below[rows], self.diagonal[rows])
 
+    @cached_property
     def row_sums(self) -> Float[Tensor, "layer n"]:
-        """Return the sums of the rows of each Gram matrix without its diagonal."""
+        """The sums of the rows of each Gram matrix without its diagonal."""
         n = self.n
         row, column = torch.tril_indices(n, n, -1, device=self.below.device)
         sums = torch.empty_like(self.diagonal)
@@ -77,9 +79,7 @@ def hsic(a: Representations, b: Representations, debiased: bool) -> tuple[Tensor
     images are all equally far apart where ``debiased``, has NaN with itself.
     """
     scale_a, scale_b = coefficients(a.n, debiased)
-    sums = a.row_sums(), b.row_sums() if b is not a else None
-    rows_a = sums[0]
-    rows_b = rows_a if sums[1] is None else sums[1]
+    rows_a, rows_b = a.row_sums, b.row_sums
     if not debiased:
         rows_a, rows_b = rows_a + a.diagonal, rows_b + b.diagonal
 

@@ -119,24 +119,48 @@ def measure(
     return Representations(tuple(shapes), tuple(widths.values()), below, diagonal)
 
 
+@dataclass
+class Runner:
+    """Runs a model on one batch after another, on a processor with channels last.
+
+    Convolutions and pools of float32 are faster so by a fifth or more, and give the same but for
+    rounding. A model that views a plane's memory as rows refuses it, and gets channels first from
+    then on.
+    """
+
+    model: nn.Module
+    channels_last: bool = True
+
+    def __call__(self, inputs: Tensor, start_again: Callable[[], None]) -> None:
+        """Run the model; ``start_again`` is called if what hooks have received is void."""
+        placed = place_inputs(inputs, self.model)
+        suits = placed.ndim == 4 and placed.device.type == "cpu" and placed.dtype != torch.float64
+        if self.channels_last and suits:
+            try:
+                self.model(placed.contiguous(memory_format=torch.channels_last))
+            except RuntimeError:
+                self.channels_last = False
+                start_again()
+            else:
+                return
+        self.model(placed)
+
+
 def measure_batch(
-    model: nn.Module,
-    inputs: Tensor,
-    modules: dict[str, nn.Module],
-    place: torch.device,
-    reduce: Reduce | None = None,
+    runner: Runner, inputs: Tensor, modules: dict[str, nn.Module], place: torch.device
 ) -> Representations:
     """Return the Gram matrices of one batch, from products in float32: a batch is noisier."""
-    n, found = len(inputs), {}
+    n = len(inputs)
+    found: dict[Layer, tuple[Tensor, int]] = {}
 
     def receive(layer: Layer, output: Tensor) -> None:
-        features = _flatten(layer, output, n, reduce).to(place)
+        features = _flatten(layer, _in_order_of_memory(output), n, None).to(place)
         gram = torch.zeros(n, n, dtype=torch.float64, device=place)
         _add(gram, features, layer, single=True)
         found[layer] = (gram, features.shape[1])
 
-    with listening(modules, receive):
-        model(place_inputs(inputs, model))
+    with listening(modules, receive) as counts:
+        runner(inputs, lambda: (counts.clear(), found.clear()))  # type: ignore[func-returns-value]
     row, column = torch.tril_indices(n, n, -1, device=place)
     grams = torch.stack([gram for gram, _ in found.values()])
     return Representations(
@@ -234,8 +258,12 @@ def _fill(
 
 def _add(gram: Tensor, features: Tensor, layer: Layer, *, single: bool = False) -> None:
     """Add a layer's features; what is not finite shows on the diagonal, which costs nothing."""
-    if features.dtype == torch.float64 and bool((features == features[:1]).all()):
-        return  # whose centred values need not be zero: a constant must add nothing
+    # Of a constant the centred values need not be zero there, and it must add nothing. Two images
+    # tell almost always that it is none.
+    rounded = single or features.dtype == torch.float64
+    if rounded and torch.equal(features[0], features[1]):
+        if bool((features == features[:1]).all()):
+            return
     add_gram(gram, features, single=single)
     if not torch.isfinite(gram.diagonal()).all():
         raise ValueError(f"layer {layer} has features that are not finite (NaN or infinite)")
@@ -249,6 +277,13 @@ def _flatten(layer: Layer, output: Tensor, n: int, reduce: Reduce | None) -> Ten
         )
     kept = output if reduce is None else reduce(output)
     return kept.reshape(n, -1)
+
+
+def _in_order_of_memory(output: Tensor) -> Tensor:
+    """Return planes with channels last as they lie: a batch's features may come in any order."""
+    if output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last):
+        return output.permute(0, 2, 3, 1)
+    return output
 
 
 def _inputs(batch: Any) -> Tensor:
