@@ -160,7 +160,12 @@ def measure_batch(
         found[layer] = (gram, features.shape[1])
 
     with listening(modules, receive) as counts:
-        runner(inputs, lambda: (counts.clear(), found.clear()))  # type: ignore[func-returns-value]
+
+        def start_again() -> None:
+            counts.clear()
+            found.clear()
+
+        runner(inputs, start_again)
     row, column = torch.tril_indices(n, n, -1, device=place)
     grams = torch.stack([gram for gram, _ in found.values()])
     return Representations(
