@@ -28,7 +28,7 @@ class Representations(Parameters):
     )  # fmt: skip
     n_images: int = param(
         "first test images that layers are compared on; the paper's 1000",
-        unit="images", low=32, high=10_000, smoke=48, laptop=250, paper=1000,
+        unit="images", low=32, high=10_000, smoke=48, laptop=200, paper=1000,
     )  # fmt: skip
     n_draws: int = param(
         "draws of unrelated features for each number of them",

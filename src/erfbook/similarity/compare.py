@@ -17,7 +17,7 @@ from tqdm import tqdm
 from erfbook.similarity import passes
 from erfbook.similarity.cka import LEAST_IMAGES
 from erfbook.similarity.grams import Representations, hsic
-from erfbook.similarity.layers import Layer, choose_modules, evaluating, place_of
+from erfbook.similarity.layers import Layer, Runner, choose_modules, evaluating, place_of
 
 _LOG = logging.getLogger("erfbook.similarity")
 _GIB = 2**30
@@ -79,7 +79,8 @@ def compare(
         debiased: rest it on HSIC_1.
         minibatch: average HSIC_1 over batches, which needs no matrix of all images: for sets so
             large that n x n numbers a layer do not fit. Noisier than all images at once, so
-            products are in float32 (of centred features, summed in float64).
+            products are in float32 (of centred features, summed in float64), and on a processor
+            planes have channels last where the model takes them so: faster, rounded otherwise.
         progress: name for a progress bar; empty for none.
 
     Raises:
@@ -183,7 +184,7 @@ def _compare_minibatches(
         raise ValueError(f"a batch has {small} images; minibatch needs {LEAST_IMAGES} in each")
     modules = [choose_modules(*one) for one in (a, *([b] if b else []))]
     models = [one[0] for one in (a, *([b] if b else []))]
-    runners = [passes.Runner(model) for model in models]
+    runners = [Runner(model) for model in models]
     total: list[Tensor] = []
     with evaluating(models[0]), evaluating(models[-1]):
         for inputs in tqdm(checked, desc=progress, disable=not progress, leave=False):

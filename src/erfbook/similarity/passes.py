@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from erfbook.similarity.cka import LEAST_IMAGES, add_gram
 from erfbook.similarity.grams import Representations
-from erfbook.similarity.layers import Layer, listening, place_of
+from erfbook.similarity.layers import Layer, Runner, listening, place_inputs
 
 Reduce = Callable[[Tensor], Tensor]
 
@@ -119,33 +119,6 @@ def measure(
     return Representations(tuple(shapes), tuple(widths.values()), below, diagonal)
 
 
-@dataclass
-class Runner:
-    """Runs a model on one batch after another, on a processor with channels last.
-
-    Convolutions and pools of float32 are faster so by a fifth or more, and give the same but for
-    rounding. A model that views a plane's memory as rows refuses it, and gets channels first from
-    then on.
-    """
-
-    model: nn.Module
-    channels_last: bool = True
-
-    def __call__(self, inputs: Tensor, start_again: Callable[[], None]) -> None:
-        """Run the model; ``start_again`` is called if what hooks have received is void."""
-        placed = place_inputs(inputs, self.model)
-        suits = placed.ndim == 4 and placed.device.type == "cpu" and placed.dtype != torch.float64
-        if self.channels_last and suits:
-            try:
-                self.model(placed.contiguous(memory_format=torch.channels_last))
-            except RuntimeError:
-                self.channels_last = False
-                start_again()
-            else:
-                return
-        self.model(placed)
-
-
 def measure_batch(
     runner: Runner, inputs: Tensor, modules: dict[str, nn.Module], place: torch.device
 ) -> Representations:
@@ -196,13 +169,6 @@ def plan_groups(
             start = stop
     if group:
         yield group
-
-
-def place_inputs(inputs: Tensor, model: nn.Module) -> Tensor:
-    """Return inputs where the model is, and of its floating type."""
-    device = place_of(model)
-    kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), inputs.dtype)
-    return inputs.to(device, kind if inputs.is_floating_point() else inputs.dtype)
 
 
 def _trace(

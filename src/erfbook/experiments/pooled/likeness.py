@@ -30,7 +30,7 @@ from erfbook.models.pooled import PooledNet
 from erfbook.similarity import Representations
 
 N_IMAGES = 1000  # "the first 1000 images of the test set"
-FEWER = {"smoke": 48, "laptop": 250}  # in smaller profiles, whose test sets are small too
+FEWER = {"smoke": 48, "laptop": 200}  # in smaller profiles, whose test sets are small too
 N_CALIBRATION = 256  # training images for batch norm's statistics before training; chosen by us
 BATCH = 100
 # Outputs of convolutions with their batch norm and ReLU, of pools, of blocks, and the logits.
