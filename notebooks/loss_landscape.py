@@ -82,7 +82,7 @@ spectra = {
 for (architecture, moment), pools in spectra.items():
     for name, result in spectra_study.name_pools(pools, f"{architecture}_{moment}").items():
         run.report(name, **result)
-run.report("data", spectra["vgg", "before"].note)
+run.report("data", spectra["vgg", "before"].note);
 # %% [markdown]
 # (sec-ll-before)=
 # ## Before training, and after

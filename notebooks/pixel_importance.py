@@ -90,7 +90,7 @@ even = {
 }  # fmt: skip
 for name, result in tables.name_all(ours, sigmas, even).items():
     run.report(name, **result)
-run.report("width", p.width)
+run.report("width", p.width);
 
 # %% mystnb={"figure": {"name": "fig-importance-maxima", "caption": "Mean maximum over that behind the first pool: measured at width {glue:text}`width:g` (points), predicted (line; one number a network, its level, is taken from the first point), printed (dashes). Both networks fall as predicted, and far less than printed."}, "image": {"alt": "Two panels on a logarithmic axis. VGG: points fall about fivefold along the predicted line, the paper's marks fall more than a hundredfold. ResNet-50: points and line stay near one, the paper's marks fall fivefold."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.3)

@@ -80,7 +80,7 @@ for study in studies:
     for name, result in prunings_tables.name_study(study, study.architecture):
         run.report(name, **result)
 
-# %% mystnb={"figure": {"name": "fig-pruning-accuracy", "caption": "Figures 6, 8, 10 and 12 and table 1 as one: test accuracy on {glue:text}`vgg_note` against the field, dense (grey) and after one-shot pruning, a column a rate; mean over seeds and their range. Dotted: guessing."}, "image": {"alt": "Two rows of five panels, VGG and ResNet-50, from 50 to 90 percent pruned. The grey dense line is the same in a row; the pruned line sinks with the rate, and reaches the dotted line of guessing where narrow networks lose most of their weights."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-pruning-accuracy", "caption": "Figures 6, 8, 10 and 12 and table 1 as one: test accuracy on {glue:text}`vgg_note` against the field, dense (black) and after one-shot pruning, a column a rate; mean over seeds and their range. Dotted: guessing."}, "image": {"alt": "Two rows of five panels, VGG and ResNet-50, from 50 to 90 percent pruned. The black dense line is the same in a row; the pruned line sinks with the rate, and reaches the dotted line of guessing where narrow networks lose most of their weights."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 5, height=2.5, sharey="row")
 plots.plot_pruning_accuracy(axes, studies);
 # %% mystnb={"figure": {"name": "fig-pruning-gap", "caption": "What pruning costs against the share of weights that go, by field, on {glue:text}`vgg_note`; mean and range of seeds."}, "image": {"alt": "Two panels of four rising lines, one a field: the cost in points grows with the rate until the network guesses."}} tags=["hide-input"]

@@ -65,7 +65,7 @@ run.report("unrelated_debiased", abs(bias.debiased).max())
 run.report("unrelated_error", abs(bias.biased - bias.predicted).max());
 
 # %% [markdown]
-# On {glue:text}`n_images:d` images, unrelated features of {glue:text}`largest_d:d` numbers have a biased CKA of {glue:text}`unrelated_biased:.2f`, where {eq}`eq-re-bias` is never off by more than {glue:text}`unrelated_error:.2f`. The debiased one stays within {glue:text}`unrelated_debiased:.3f` of zero at every number of features.
+# On {glue:text}`n_images:d` images, unrelated features of {glue:text}`largest_d:d` numbers have a biased CKA of {glue:text}`unrelated_biased:.2f`, where {eq}`eq-re-bias` is never off by more than {glue:text}`unrelated_error:.3f`. The debiased one stays within {glue:text}`unrelated_debiased:.3f` of zero at every number of features.
 #
 # (sec-re-pairs)=
 # ## Two seeds, four pools

@@ -149,7 +149,7 @@ def plot_likeness_bias(
     right.xaxis.set_minor_formatter(NullFormatter())
     right.set_xlabel("images")
     right.set_ylabel("added to deep layers' CKA")
-    right.legend(loc="upper right")
+    right.legend(loc="best")
     return axes
 
 

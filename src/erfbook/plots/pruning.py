@@ -30,12 +30,12 @@ def plot_pruning_accuracy(axes: np.ndarray, studies) -> np.ndarray:
             _series(ax, study.fields, dense, color=COLORS["neutral"], marker="D", label="dense")
             _series(ax, study.fields, pruned, color=color, marker=marker, label=f"{name}, pruned")
             _series(ax, study.fields, None, study.chance, color=COLORS["neutral"], label="guessing")
-            ax.set_title(f"{rate:.0%} pruned")
             ax.set_ylim(bottom=0)
             ax.set_xticks(study.fields, [str(field) for field in study.fields], rotation=90)
         row[0].set_ylabel(f"{name}: accuracy, %")
-    for ax in axes[-1]:
-        ax.set_xlabel("field, px")
+    for top, bottom, rate in zip(axes[0], axes[-1], studies[0].rates, strict=True):
+        top.set_title(f"{rate:.0%} pruned")
+        bottom.set_xlabel("field, px")
     _legend(axes, [0, 1])
     return axes
 
@@ -88,7 +88,7 @@ def plot_pruning_layers(axes: np.ndarray, studies, rate: float) -> np.ndarray:
         ax.set_title(ARCHITECTURES[study.architecture][0])
         ax.set_xlabel("layer")
         ax.set_ylim(0, 103)
-        ax.legend(loc="lower right")
+        ax.legend(loc="best")
     axes[0].set_ylabel("weights of a layer pruned, %")
     return axes
 

@@ -18,7 +18,7 @@ from erfbook.experiments.pooled.control import (
 )
 from erfbook.experiments.pooled.control_design import Design, describe, share_live
 from erfbook.experiments.pooled.control_study import EFFECTS, MEASURES, Study
-from erfbook.experiments.pooled.networks import FIELDS, STRIDES, NetworkConfig
+from erfbook.experiments.pooled.networks import FIELDS, STRIDES, TITLES, NetworkConfig
 from erfbook.experiments.pooled.plans import PAPER
 from erfbook.experiments.training_fields import choose_dataset
 
@@ -118,7 +118,7 @@ def tabulate_live(shares: Mapping[tuple[str, int, int], float]) -> pd.DataFrame:
             rows.append(
                 {
                     "images": IMAGES[side],
-                    "network": architecture,
+                    "network": TITLES[architecture],
                     "field, px": FIELDS[architecture][stride - 1],
                     "weights that ever read the image": f"{shares[architecture, side, stride]:.1%}",
                     "the paper's gap, points": "–" if gap is None else f"{gap:g}",

@@ -23,7 +23,7 @@ from erfbook.experiments.pooled.likeness import (
     list_pairs,
     pool_likeness,
 )
-from erfbook.experiments.pooled.networks import NetworkConfig
+from erfbook.experiments.pooled.networks import TITLES, NetworkConfig
 from erfbook.experiments.pooled.plans import configure_pools
 from erfbook.experiments.registry import obtain
 from erfbook.experiments.training_growth import mean_interval
@@ -282,5 +282,4 @@ def gather(records: Iterable[Record]) -> dict[tuple[str, str], Family]:
 
 
 def _title(network: Mapping[str, Any]) -> str:
-    names = {"vgg": "VGG", "resnet50": "ResNet-50"}
-    return f"{names[network['architecture']]}, {network['name'].partition(':')[0]}"
+    return f"{TITLES[network['architecture']]}, {network['name'].partition(':')[0]}"

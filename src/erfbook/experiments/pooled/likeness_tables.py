@@ -162,11 +162,11 @@ def tabulate_likeness(
 
 
 def _cells(family: Family) -> dict[str, str]:
-    n_layers = family.members[0].n_layers
+    n_layers, n_pairs = family.members[0].n_layers, len(family.shared)
     accuracies = [family.members[i].accuracy.value for i in (0, -1)]
     deep = family.level("deep")
     return {
-        "networks": f"{family.n_networks} seeds, {len(family.shared)} pairs",
+        "networks": f"{family.n_networks} seeds, {n_pairs} pair{'s' * (n_pairs > 1)}",
         "layers; the middle one": f"{n_layers}; the {(n_layers + 1) // 2}th",
         "deep CKA, smallest field": _text(deep[0]),
         "deep CKA, largest field": _text(deep[-1]),

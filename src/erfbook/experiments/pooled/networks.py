@@ -24,6 +24,7 @@ from erfbook.records import Record
 STRIDES = (1, 2, 3, 4)  # of the early pool; its kernel is one more
 # VGG-16 without one convolution of its fourth stage: fields of 181, 359, 537 and 715 px exactly.
 VGG_STAGES = (2, 2, 3, 2, 3)
+TITLES = {"vgg": "VGG", "resnet50": "ResNet-50"}
 FIELDS = {"vgg": (181, 359, 537, 715), "resnet50": (108, 213, 318, 423)}  # px, by stride
 STATED = {"vgg": (181, 359, 537, 715), "resnet50": (110, 213, 318, 423)}  # px, as printed
 FIRST_CHANNELS = 64  # of both networks at full width

@@ -12,7 +12,7 @@ import torch
 
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.pooled import plans
-from erfbook.experiments.pooled.networks import FIELDS, STATED, STRIDES
+from erfbook.experiments.pooled.networks import FIELDS, STATED, STRIDES, TITLES
 from erfbook.experiments.pooled.prunings import PruningConfig, configure_pruning
 from erfbook.experiments.pooled.prunings_paper import NUMBERS, TABLE_1, TABLE_2, Row
 from erfbook.experiments.pooled.prunings_study import RATE, Study
@@ -20,7 +20,6 @@ from erfbook.experiments.training_fields import choose_dataset
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.experiments.training_tables import set_side_by_side
 
-TITLES = {"vgg": "VGG", "resnet50": "ResNet-50"}
 BASES = {
     "smoke": (plans.SMOKE, plans.SMOKE_RESNET),
     "laptop": (plans.LAPTOP, plans.LAPTOP_RESNET),
@@ -188,7 +187,7 @@ def name_study(study: Study, prefix: str) -> Iterator[tuple[str, dict[str, Any]]
     yield f"{prefix}_regained", {"value": float(won / lost) if lost > 0 else 1.0}
     yield f"{prefix}_n_seeds", {"value": study.n_seeds}
     yield f"{prefix}_scale", {"value": study.scale}
-    yield f"{prefix}_note", {"value": study.records[study.strides[0]][0].metrics["note"]}
+    yield f"{prefix}_note", {"value": _note(study)}
     yield f"{prefix}_chance", {"value": study.chance}
     yield f"{prefix}_unused", {"value": float(study.shared("unused")[-1])}
 
@@ -205,10 +204,14 @@ def _trends(study: Study) -> Iterator[tuple[str, str, str, Estimate]]:
     yield "slope_tuned", "tuned accuracy, printed recipe", "figure only", tuned
 
 
+def _note(study: Study) -> str:
+    return study.records[study.strides[0]][0].metrics["note"]
+
+
 def _columns(studies: Sequence[Study], words: Mapping[str, str]) -> dict[str, dict[str, str]]:
     columns: dict[str, dict[str, str]] = {}
     for study in studies:
-        cells = columns.setdefault(f"{study.scale}, {study.dataset}", {})
+        cells = columns.setdefault(f"{study.scale}: {_note(study)}", {})
         for stride in study.strides:
             values = {
                 "dense": study.percent("dense", stride),
