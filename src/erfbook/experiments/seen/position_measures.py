@@ -195,8 +195,9 @@ def ring_profile(
 ) -> Float[np.ndarray, " ring"]:
     """Return the root mean square gradient of pixels by their distance from a field's centre.
 
-    There are ``most`` rings or, where the field is small, one for each pixel. Distances are the larger of the two axes', so that rings are square as the field is; the last
-    ring ends at the field's border. NaN where a ring has no pixel in the image.
+    There are ``most`` rings or, where the field is small, one for each pixel. Distances are the
+    larger of the two axes', so that rings are square as the field is; the last ring ends at the
+    field's border. NaN where a ring has no pixel in the image.
     """
     n_rings = min(most, field.size[0] // 2)
     centre, half = field.centre(unit), field.size[0] / 2

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from erfbook import datasets, featurevis, rf
+from erfbook.experiments.registry import Experiment, Outcome, Workspace
 from erfbook.experiments.seen import position_measures as measures
 from erfbook.experiments.seen import position_network as networks
-from erfbook.experiments.registry import Experiment, Outcome, Workspace
 from erfbook.records import compact
 
 LITE0 = "efficientnet_lite0"
@@ -143,7 +143,7 @@ def _compare(images, aligned: measures.Alignment, reader: networks.Trunk) -> dic
 def _transfer(
     images, attained, responses: measures.Responses, field: rf.Field, units, config: PositionConfig
 ) -> dict[str, np.ndarray]:
-    """Return the response to a picture of one place at another, (channel, from, to), and to grey."""
+    """Return the response to one place's picture at another, (channel, from, to), and to grey."""
     n_channels, n_places, n_restarts = images.shape[:3]
     by_channel = np.repeat(np.arange(n_channels), n_restarts)
     grey = np.full((1, *images.shape[3:]), measures.GREY, dtype=np.float32)
@@ -153,7 +153,7 @@ def _transfer(
         np.array([responses.of(grey, [c], unit)[0] for c in range(n_channels)]) for unit in places
     ]
     for a, b in product(range(n_places), repeat=2):
-        by = tuple((q - p) * int(s or 0) for p, q, s in zip(places[a], places[b], field.stride))
+        by = tuple((places[b][k] - places[a][k]) * int(field.stride[k] or 0) for k in (0, 1))
         pasted = measures.move(images[:, a], by, circular=config.padding == "circular")
         flat = pasted.reshape(n_channels * n_restarts, *pasted.shape[2:])
         found = responses.of(flat, by_channel, places[b]).reshape(n_channels, n_restarts)
@@ -183,29 +183,28 @@ def _load_photographs(n: int, side_px: int) -> torch.Tensor:
 
 
 def plan(profile: str, **changes) -> tuple[PositionConfig, ...]:
-    """Return a profile's configurations: each layer with its own padding and on a ring.
+    """Return a profile's configurations: each layer as it is, and the larger ones on a ring.
 
-    The low layer is asked a second time with its field over the border.
+    The low layer is asked a second time with its field over the border. It is not put on a ring:
+    its fields do not reach the border, so its pictures would be the same.
     """
     sizes = SIZES[profile] | changes
-    parts = [
-        (role, padding, networks.INSET)
-        for padding in networks.PADDINGS
-        for role in networks.ROLES
-    ]
-    parts.insert(1, ("low", "zeros", 0.0))
-    return tuple(
-        PositionConfig(
-            name=f"{profile}: {role}, {padding}" + ("" if inset else ", at the border"),
-            role=role,
-            padding=padding,
-            inset=inset,
-            **sizes,
-        )
-        for role, padding, inset in parts
-    )
+    found = []
+    for role, padding, inset in PARTS:
+        name = f"{profile}: {role}, {padding}" + ("" if inset else ", at the border")
+        parts = {"name": name, "role": role, "padding": padding, "inset": inset}
+        found.append(PositionConfig(**parts, **sizes))
+    return tuple(found)
 
 
+PARTS = (
+    ("low", "zeros", networks.INSET),
+    ("low", "zeros", 0.0),
+    ("middle", "zeros", networks.INSET),
+    ("high", "zeros", networks.INSET),
+    ("middle", "circular", networks.INSET),
+    ("high", "circular", networks.INSET),
+)
 SIZES: dict[str, dict] = {
     "smoke": {"side_px": 64, "n_channels": 3, "n_restarts": 2, "steps": 4, "n_photographs": 2},
     "laptop": {"side_px": 80, "n_channels": 20, "n_restarts": 2, "steps": 16},
