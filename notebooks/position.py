@@ -17,7 +17,7 @@
 #
 # **Answer in one line.** {glue:text}`answer`
 #
-# {cite:t}`position` show pictures of one unit in each of three layers and judge by eye. Here the fields are exact, {glue:text}`n_channels:d` channels of each layer are drawn without a look at them, and the same weights are asked again on an image without a border.
+# {cite:t}`zipser2015` show pictures of one unit in each of three layers and judge by eye. Here the fields are exact, {glue:text}`n_channels:d` channels of each layer are drawn without a look at them, and the same weights are asked again on an image without a border.
 # The chapter decides `position.fig1.*`, `position.fig2.*`, `position.fig3.*` and what the text says of them.
 
 # %% tags=["parameters"]
@@ -30,7 +30,7 @@ from erfbook.experiments.seen import position_network, position_study, position_
 
 run = page.begin("position", globals())
 p = run.parameters
-run.report("network", position_tables.describe_network(p))
+run.report("network", position_tables.describe_network(p));
 # %% [markdown]
 # The network and how it differs from the paper's: {glue:text}`network`.
 #
@@ -72,17 +72,17 @@ run.report("shown", p.shown)
 for role in position_network.ROLES:
     channel, rank = position_tables.shown_channel(layers[role], p.shown)
     run.report(f"channel_{role}", channel)
-    run.report(f"rank_{role}", rank)
+    run.report(f"rank_{role}", rank);
 
 # %% mystnb={"figure": {"name": "fig-position-pictures", "caption": "The paper's figure 1: one channel of each layer (columns) at the same three places (rows). Boxes are exact fields, crosses their centres; under each picture, how much of the field is outside the image. The low layer's pattern moves and stays what it is; the others are pushed into the room that the border leaves."}, "image": {"alt": "Nine pictures. Left column: a small patch of one pattern at three places. Middle and right column: large patterns that fill much of the picture and change with the place."}} tags=["hide-input"]
 fig, axes = plots.figure(3, 3, height=2.35)
-plots.plot_position_pictures(axes, sheets)
+plots.plot_position_pictures(axes, sheets);
 # %% mystnb={"figure": {"name": "fig-position-middle", "caption": "The paper's figure 2: the middle layer's channel {glue:text}`channel_middle:d` (rank {glue:text}`rank_middle:d` of {glue:text}`n_channels:d`), three restarts (columns) at each place (rows)."}, "image": {"alt": "Nine pictures, three restarts at centre, edge and corner: within a row the same kind of pattern in other details."}} tags=["hide-input"]
 fig, axes = plots.figure(3, 3, height=2.25)
-plots.plot_position_middle(axes, sheets["middle"])
+plots.plot_position_middle(axes, sheets["middle"]);
 # %% mystnb={"figure": {"name": "fig-position-high", "caption": "The paper's figure 3: the same for the high layer's channel {glue:text}`channel_high:d` (rank {glue:text}`rank_high:d`). No box is seen where the field is larger than the image."}, "image": {"alt": "Nine busier pictures, three restarts at centre, edge and corner, with patterns that fill the image and vary between restarts."}} tags=["hide-input"]
 fig, axes = plots.figure(3, 3, height=2.25)
-plots.plot_position_high(axes, sheets["high"])
+plots.plot_position_high(axes, sheets["high"]);
 # %% [markdown]
 # (sec-po-likeness)=
 # ## Alike within a place, unlike between places?
@@ -105,23 +105,24 @@ position_tables.tabulate_likeness(layers, "features")
 # %%
 position_tables.tabulate_likeness(layers, "pixels")
 
-# %% mystnb={"figure": {"name": "fig-position-similarity", "caption": "Similarity of a channel's pictures within a place and between places, mean over {glue:text}`n_channels:d` channels with 95 % interval. The two part in the middle and high layer with a border and meet without one."}, "image": {"alt": "Dot plot with six rows. For the low layer, and for both layers on a ring, within and between coincide; for middle and high layers with a border, within lies to the right of between, more so in features than in pixels."}} tags=["hide-input"]
-fig, axes = plots.figure(1, 2, height=3.5, sharey=True)
-plots.plot_position_similarity(axes, layers)
+# %% mystnb={"figure": {"name": "fig-position-similarity", "caption": "Similarity of a channel's pictures within a place and between places, mean over {glue:text}`n_channels:d` channels with 95 % interval. Where the two part, places differ."}, "image": {"alt": "Dot plot with six rows. For the low layer, and for both layers on a ring, within and between coincide; for middle and high layers with a border, within lies to the right of between, more so in features than in pixels."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 2, height=3.5)
+plots.plot_position_similarity(axes, layers);
 # %% [markdown]
 # - **Low, inside**: $\Delta$ in features {glue:text}`gap_features_low:+.3f` [{glue:text}`gap_features_low_low:+.3f`, {glue:text}`gap_features_low_high:+.3f`], p = {glue:text}`p_features_low:.3f`; in pixels {glue:text}`gap_pixels_low:+.3f`, p = {glue:text}`p_pixels_low:.3f`. **Low, over the border**: {glue:text}`gap_features_border:+.3f`, p = {glue:text}`p_features_border:.3f`; in pixels {glue:text}`gap_pixels_border:+.3f`, p = {glue:text}`p_pixels_border:.4f`.
 # - **Middle**: {glue:text}`gap_features_middle:+.3f` [{glue:text}`gap_features_middle_low:+.3f`, {glue:text}`gap_features_middle_high:+.3f`], p = {glue:text}`p_features_middle:.4f`; of it, by the border {glue:text}`border_features_middle:+.3f` [{glue:text}`border_features_middle_low:+.3f`, {glue:text}`border_features_middle_high:+.3f`].
 # - **High**: {glue:text}`gap_features_high:+.3f` [{glue:text}`gap_features_high_low:+.3f`, {glue:text}`gap_features_high_high:+.3f`], p = {glue:text}`p_features_high:.4f`; by the border {glue:text}`border_features_high:+.3f` [{glue:text}`border_features_high_low:+.3f`, {glue:text}`border_features_high_high:+.3f`].
 # - **On a ring**: the smallest of four p-values is {glue:text}`smallest_ring_p:.2f`.
 #
-# The differences are real and much smaller than the likeness that remains: pictures of one unit at different places correlate at {glue:text}`between_features_middle:.2f` and {glue:text}`between_features_high:.2f` in features, those of different units at one place at about 0. It is not "impossible to guess" that they belong to one unit.
+# Where places differ, the likeness that remains is the larger part: pictures of one unit at different places correlate at {glue:text}`between_features_middle:.2f` and {glue:text}`between_features_high:.2f` in features, those of different units at one place at {glue:text}`others_features_middle:.2f` and {glue:text}`others_features_high:.2f`. So it is possible to guess that they belong to one unit. The low layer over its border differs in pixels and not in features: cut in two, the same few strokes
+# move within what is left.
 #
 # **More restarts, more outcomes?** From the middle to the high layer, likeness within a place changes by {glue:text}`steadier_pixels:+.3f` [{glue:text}`steadier_pixels_low:+.3f`, {glue:text}`steadier_pixels_high:+.3f`] in pixels and {glue:text}`steadier_features:+.3f` [{glue:text}`steadier_features_low:+.3f`, {glue:text}`steadier_features_high:+.3f`] in features, and the bytes a pixel that JPEG
 # needs, our measure of complexity, by {glue:text}`busier:+.3f` [{glue:text}`busier_low:+.3f`, {glue:text}`busier_high:+.3f`]. (Each layer has features of its own, so that the pixels are the better comparison.)
 
 # %% mystnb={"figure": {"name": "fig-position-cut", "caption": "How much the centre and an outer place differ, against the share of the outer place's field that is outside the image. Hollow: the same weights on a ring, where nothing is cut off."}, "image": {"alt": "Points with error bars. The low layer lies at zero; the middle layer's and high layer's points lie above zero, those on a ring at zero."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.9, width=5.6)
-plots.plot_position_cut(ax, layers)
+plots.plot_position_cut(ax, layers);
 # %% [markdown]
 # (sec-po-sensitivity)=
 # ## Where a unit is sensitive
@@ -131,7 +132,7 @@ plots.plot_position_cut(ax, layers)
 
 # %% mystnb={"figure": {"name": "fig-position-sensitivity", "caption": "Left: root mean square gradient a pixel by distance from the field's centre, over that of the innermost ring, on a log scale. Right: norm of a unit's gradient along the central row, over that of the central unit. Means over channels and photographs."}, "image": {"alt": "Left: three curves fall from 1 by one to three orders of magnitude towards the border of the field. Right: three curves between about 0.6 and 1.2 from the image's centre to its border."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.6)
-plots.plot_position_sensitivity(axes, layers)
+plots.plot_position_sensitivity(axes, layers);
 # %% [markdown]
 # (sec-po-transfer)=
 # ## Does a pattern work elsewhere?
@@ -148,8 +149,8 @@ plots.plot_position_sensitivity(axes, layers)
 position_tables.tabulate_transfer(layers)
 
 # %% mystnb={"figure": {"name": "fig-position-transfer", "caption": "Left: what the corner's own pictures reach over what the centre's do. Middle: what the centre's picture is worth at the corner, where part of it falls off. Right: the corner's picture at the centre. Hollow: on a ring, where all are 1 up to chance."}, "image": {"alt": "Three dot plots with six rows each and a line at 1. Rings and the low layer lie at 1; middle and high layers lie lower, the high layer's picture from the corner lowest at the centre."}} tags=["hide-input"]
-fig, axes = plots.figure(1, 3, height=3.0, sharey=True)
-plots.plot_position_transfer(axes, layers)
+fig, axes = plots.figure(1, 3, height=3.0)
+plots.plot_position_transfer(axes, layers);
 # %% [markdown]
 # In the high layer the corner reaches {glue:text}`attains_high:.0%` of the centre's response. The centre's picture gives {glue:text}`outward_high:.0%` [{glue:text}`outward_high_low:.0%`, {glue:text}`outward_high_high:.0%`] of the corner's own there, although part of it falls off; the corner's picture gives {glue:text}`inward_high:.0%` [{glue:text}`inward_high_low:.0%`, {glue:text}`inward_high_high:.0%`]
 # of the centre's own. Places differ, then, mostly by what there is no room for, and the pattern that fits into less room is a poor guide to the whole.
@@ -170,7 +171,8 @@ position_tables.tabulate_likeness(shown, "features") if published else "no publi
 # %% [markdown]
 # ## Summary
 #
-# {glue:text}`answer` With the border taken away and all weights kept, the difference goes: it is the border and nothing else.
+# {glue:text}`answer` A ring keeps all weights and has no border, and there the smallest of the p-values is {glue:text}`smallest_ring_p:.2f`; the border adds {glue:text}`border_features_middle:+.2f` (middle) and {glue:text}`border_features_high:+.2f` (high) to how much places differ, while pictures of one unit
+# still correlate at {glue:text}`between_features_middle:.2f` and {glue:text}`between_features_high:.2f` between places. What a unit wants depends on where it stands as far as there is no room for it; it does not become another unit.
 
 # %%
 run.finish()

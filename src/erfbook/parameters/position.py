@@ -40,14 +40,14 @@ class Position(Parameters):
         unit="pictures", low=2, high=20, smoke=2, laptop=2, paper=4,
     )  # fmt: skip
     steps: int = param(
-        "of each ascent", unit="steps", low=1, high=2000, smoke=4, laptop=16, paper=96
+        "of each ascent", unit="steps", low=1, high=2000, smoke=4, laptop=14, paper=96
     )
     method: str = param(
         "ascent on pixels, which is the paper's, or on Fourier coefficients",
         choices=("pixels", "fourier"), smoke="pixels", laptop="pixels", paper="pixels",
     )  # fmt: skip
     shown_steps: int = param(
-        "steps of the pictures shown", unit="steps", low=1, high=2000, smoke=4, laptop=48, paper=256
+        "steps of the pictures shown", unit="steps", low=1, high=2000, smoke=4, laptop=40, paper=256
     )
     shown: str = param(
         "which channel is shown, by how much its places differ",

@@ -134,7 +134,7 @@ class Responses:
         each = [found[t.activation][:, t.channel] for t in self.targets]
         return torch.stack(each, dim=1)
 
-    def of(self, images: np.ndarray, channel: Sequence[int], unit: Unit) -> np.ndarray:
+    def of(self, images: np.ndarray, channel: Sequence[int] | np.ndarray, unit: Unit) -> np.ndarray:
         """Return one unit's value for each image, of the channel (by number in the list) given."""
         values = []
         with torch.no_grad():
@@ -142,7 +142,7 @@ class Responses:
                 part = torch.from_numpy(images[first : first + 32]).float()
                 planes = self.planes(part)[:, :, unit[0], unit[1]]
                 rows = torch.arange(len(part))
-                values.append(planes[rows, torch.tensor(channel[first : first + 32])])
+                values.append(planes[rows, torch.tensor(list(channel[first : first + 32]))])
         return torch.cat(values).double().numpy()
 
 

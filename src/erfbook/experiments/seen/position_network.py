@@ -85,7 +85,11 @@ def cut_behind(model: nn.Module, layer: str, side_px: int, padding: str = "zeros
     if layer not in dict(model.named_modules()):  # the whole network is traced for its message
         choose_field(model, rf.analyze(model, (3, side_px, side_px), unknown="global"), layer, None)
     trunk = Trunk(model, layer)
-    choose_field(trunk, _analyze(trunk, side_px), "", None)
+    if not field_of(trunk, side_px).is_plane:
+        raise UserError(
+            f"the layer {layer!r} has no spatial extent: its output is not (N, channels, rows, "
+            "columns); name a layer before the plane is pooled or flattened"
+        )
     return trunk if padding == "zeros" else featurevis.with_circular_padding(trunk)
 
 
@@ -186,5 +190,7 @@ def _local_fields(model: nn.Module, side_px: int) -> list[rf.Field]:
 def _analyze(model: nn.Module, side_px: int) -> rf.Report:
     try:
         return rf.analyze(model, (3, side_px, side_px), unknown="global")
-    except rf.InputError as error:
-        raise UserError(f"images of {side_px} px do not suit this network: {error}") from error
+    except rf.TraceError as error:
+        place = f" up to {model.layer!r}" if isinstance(model, Trunk) else ""
+        line = f"images of {side_px} px do not go through this network{place}: {error}"
+        raise UserError(" ".join(line.split())) from error

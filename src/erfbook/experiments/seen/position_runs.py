@@ -52,9 +52,9 @@ class PositionConfig:
     side_px: int = 80
     n_channels: int = 20
     n_restarts: int = 2
-    steps: int = 16
+    steps: int = 14
     method: str = "pixels"
-    n_photographs: int = 4
+    n_photographs: int = 12
     dataset: str = ""
 
 
@@ -164,7 +164,7 @@ def _transfer(
 def _gains(config: PositionConfig, responses: measures.Responses, field: rf.Field):
     """Return gradients by position along the central row, and by distance within the field."""
     crops = _load_photographs(config.n_photographs, config.side_px)
-    row, middle = field.central_unit
+    row, middle = networks.nearest_unit(field, (0.5, 0.5))
     n = min(_N_PLACES_OF_ROW, middle + 1)
     columns = [round(c) for c in np.linspace(middle, 0, n)]
     units = [(row, column) for column in columns]
@@ -207,7 +207,7 @@ PARTS = (
 )
 SIZES: dict[str, dict] = {
     "smoke": {"side_px": 64, "n_channels": 3, "n_restarts": 2, "steps": 4, "n_photographs": 2},
-    "laptop": {"side_px": 80, "n_channels": 20, "n_restarts": 2, "steps": 16},
+    "laptop": {"side_px": 80, "n_channels": 20, "n_restarts": 2, "steps": 14},
     "paper": {"side_px": 224, "n_channels": 64, "n_restarts": 4, "steps": 96, "n_photographs": 32},
 }
 UNIT_POSITIONS = Experiment(

@@ -214,6 +214,7 @@ def name_layer(layer: Layer) -> dict[str, dict[str, Any]]:
         within, between = layer.means(space)
         named[f"within_{space}_{key}"] = within.with_ends()
         named[f"between_{space}_{key}"] = between.with_ends()
+        named[f"others_{space}_{key}"] = {"value": layer.others(space), "n": layer.n_channels}
         named[f"gap_{space}_{key}"] = layer.gap(space).with_ends()
         named[f"p_{space}_{key}"] = {"value": layer.p_value(space), "n": layer.n_channels}
     return named
