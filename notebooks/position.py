@@ -48,11 +48,9 @@ run.report("network", position_tables.describe_network(p));
 
 # %%
 layers = position_tables.measure_layers(run.profile, p, run.store)
-for layer in layers.values():
-    for name, result in position_study.name_layer(layer).items():
-        run.report(name, **result)
-for name, result in position_study.name_contrasts(layers).items():
+for name, result in position_study.name_all(layers).items():
     run.report(name, **result)
+run.report("never_shrinks", position_tables.share_never_shrinking(p))
 run.report("answer", position_tables.answer(layers))
 position_tables.tabulate_fields(layers)
 

@@ -178,13 +178,11 @@ def test_channels_are_different_known_and_the_same_for_a_seed():
     assert networks.draw_channels(5, 20, 0) == (0, 1, 2, 3, 4)
 
 
-@pytest.mark.parametrize(
-    ("layer", "padding", "words"),
-    [("9", "zeros", "no layer '9'"), ("3", "mirror", "padding must be one of zeros, circular")],
-)
-def test_a_layer_or_padding_that_is_not_there_is_named(layer, padding, words):
-    with pytest.raises(UserError, match=words):
-        networks.cut_behind(make_small(), layer, SIDE, padding)
+def test_a_layer_or_padding_that_is_not_there_is_named():
+    with pytest.raises(UserError, match="no layer '9'"):
+        networks.cut_behind(make_small(), "9", SIDE)
+    with pytest.raises(UserError, match="padding must be one of zeros, circular, not 'mirror'"):
+        networks.pad(make_small(), "mirror")
 
 
 def test_a_trunk_gives_its_layers_output_and_field():
@@ -266,7 +264,8 @@ def test_results_have_the_names_that_the_notebook_reads(small):
         layer = run_small(own)
         layers[layer.key] = layer
     assert list(layers) == list(tables.NAMES)
-    named = study.name_layer(layers["high"]) | study.name_contrasts(layers)
+    named = study.name_all(layers)
+    assert named["busier_from"]["value"] <= named["busier"]["value"]
     assert named["ring_error"]["value"] < 1e-4
     assert 0 < named["p_features_high"]["value"] <= 1
     assert "places differ" in tables.answer(layers) or "Places" in tables.answer(layers)

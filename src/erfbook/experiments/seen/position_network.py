@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -61,8 +62,9 @@ class Trunk(nn.Module):
         raise ValueError(f"the layer {self.layer!r} was not called")
 
 
+@lru_cache(maxsize=2)
 def load_network(network: str, weights: str = "") -> nn.Module:
-    """Return a network in evaluation mode, its parameters without gradients.
+    """Return a network in evaluation mode, its parameters without gradients; one for all callers.
 
     Args:
         network: a name that :func:`erfbook.models.load_model` knows.
@@ -74,22 +76,31 @@ def load_network(network: str, weights: str = "") -> nn.Module:
     return models.load_model(network, weights or None).requires_grad_(False)
 
 
-def cut_behind(model: nn.Module, layer: str, side_px: int, padding: str = "zeros") -> Trunk:
-    """Return the network up to a layer, with its own or circular padding.
+def cut_behind(model: nn.Module, layer: str, side_px: int) -> Trunk:
+    """Return the network up to a layer.
 
     Raises:
-        UserError: there is no such layer or padding, or the layer has no rows and columns.
+        UserError: there is no such layer, or it has no rows and columns.
     """
-    if padding not in PADDINGS:
-        raise UserError(f"padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
     if layer not in dict(model.named_modules()):  # the whole network is traced for its message
-        choose_field(model, rf.analyze(model, (3, side_px, side_px), unknown="global"), layer, None)
+        choose_field(model, _analyze(model, side_px), layer, None)
     trunk = Trunk(model, layer)
     if not field_of(trunk, side_px).is_plane:
         raise UserError(
             f"the layer {layer!r} has no spatial extent: its output is not (N, channels, rows, "
             "columns); name a layer before the plane is pooled or flattened"
         )
+    return trunk
+
+
+def pad(trunk: nn.Module, padding: str) -> nn.Module:
+    """Return a network with its own padding, or a copy closed to a ring.
+
+    Raises:
+        UserError: there is no such padding, or the network cannot be closed.
+    """
+    if padding not in PADDINGS:
+        raise UserError(f"padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
     return trunk if padding == "zeros" else featurevis.with_circular_padding(trunk)
 
 
@@ -108,7 +119,7 @@ def choose_layers(model: nn.Module, side_px: int) -> dict[str, rf.Field]:
         UserError: no layer sees so little, or so much.
     """
     fields: dict[int, rf.Field] = {}
-    for field in _local_fields(model, side_px):
+    for field in list_fields(model, side_px):
         known = fields.get(field.size[0])
         if known is None or field.path.count(".") <= known.path.count("."):
             fields[field.size[0]] = field
@@ -129,7 +140,7 @@ def choose_layers(model: nn.Module, side_px: int) -> dict[str, rf.Field]:
 
 def choose_features(model: nn.Module, field: rf.Field, side_px: int) -> str:
     """Return the layer whose fields are the largest that are at most half as wide."""
-    found = [f for f in _local_fields(model, side_px) if 2 * f.size[0] <= field.size[0]]
+    found = [f for f in list_fields(model, side_px) if 2 * f.size[0] <= field.size[0]]
     if not found:
         raise UserError(f"no layer's field is at most half of the {field.size[0]} px here")
     size = max(f.size[0] for f in found)
@@ -173,7 +184,7 @@ def weights_fingerprint(network: str, weights: str) -> str:
     return fingerprint(load_network(network, weights), (network,))[:16]
 
 
-def _local_fields(model: nn.Module, side_px: int) -> list[rf.Field]:
+def list_fields(model: nn.Module, side_px: int) -> list[rf.Field]:
     """Return the fields of the modules below the root that run once and on a plane."""
     report = _analyze(model, side_px)
     return [
@@ -187,7 +198,18 @@ def _local_fields(model: nn.Module, side_px: int) -> list[rf.Field]:
     ]
 
 
+_REPORTS: WeakKeyDictionary[nn.Module, dict[int, rf.Report]] = WeakKeyDictionary()
+
+
 def _analyze(model: nn.Module, side_px: int) -> rf.Report:
+    """Return a network's report; each is made once, since a trace takes as long as some steps."""
+    known = _REPORTS.setdefault(model, {})
+    if side_px not in known:
+        known[side_px] = _trace(model, side_px)
+    return known[side_px]
+
+
+def _trace(model: nn.Module, side_px: int) -> rf.Report:
     try:
         return rf.analyze(model, (3, side_px, side_px), unknown="global")
     except rf.TraceError as error:

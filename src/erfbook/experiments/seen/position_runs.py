@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def run_positions(config: PositionConfig, seed: int, workspace: Workspace) -> Ou
     layer = networks.choose_layers(model, config.side_px)[config.role].path
     plain = networks.cut_behind(model, layer, config.side_px)
     field = networks.field_of(plain, config.side_px)
-    trunk = networks.cut_behind(model, layer, config.side_px, config.padding)
+    trunk = networks.pad(plain, config.padding)
     units = networks.choose_units(field, config.inset)
     with torch.no_grad():
         n_known = plain(torch.zeros(1, 3, config.side_px, config.side_px)).shape[1]
@@ -128,7 +129,7 @@ def _compare(images, aligned: measures.Alignment, reader: networks.Trunk) -> dic
     crops = np.stack([aligned.crop(images[:, i], i) for i in range(n_places)], axis=1)
     flat = crops.reshape(n_channels * n_places * n_restarts, *crops.shape[3:])
     spaces = {"pixels": flat.reshape(len(flat), -1), "features": measures.describe(reader, flat)}
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, vectors in spaces.items():
         each = vectors.reshape(n_channels, n_places * n_restarts, -1).astype(np.float64)
         arrays |= compact(f"{name}_alike", measures.correlate(each))
@@ -192,7 +193,7 @@ def plan(profile: str, **changes) -> tuple[PositionConfig, ...]:
     found = []
     for role, padding, inset in PARTS:
         name = f"{profile}: {role}, {padding}" + ("" if inset else ", at the border")
-        parts = {"name": name, "role": role, "padding": padding, "inset": inset}
+        parts: dict[str, Any] = {"name": name, "role": role, "padding": padding, "inset": inset}
         found.append(PositionConfig(**parts, **sizes))
     return tuple(found)
 
@@ -205,7 +206,7 @@ PARTS = (
     ("middle", "circular", networks.INSET),
     ("high", "circular", networks.INSET),
 )
-SIZES: dict[str, dict] = {
+SIZES: dict[str, dict[str, Any]] = {
     "smoke": {"side_px": 64, "n_channels": 3, "n_restarts": 2, "steps": 4, "n_photographs": 2},
     "laptop": {"side_px": 80, "n_channels": 20, "n_restarts": 2, "steps": 14},
     "paper": {"side_px": 224, "n_channels": 64, "n_restarts": 4, "steps": 96, "n_photographs": 32},

@@ -224,7 +224,7 @@ def name_contrasts(layers: Mapping[str, Layer]) -> dict[str, dict[str, Any]]:
     """Return what several layers say together."""
     middle, high = layers["middle"], layers["high"]
     busy = [layer.record.arrays["complexity"].mean(axis=(1, 2)) for layer in (high, middle)]
-    named = {
+    named: dict[str, dict[str, Any]] = {
         "busier": compare_layers(busy[0], busy[1], "busier").as_result(),
         "smallest_ring_p": {
             "value": min(layers[k].p_value(s) for k in layers if "ring" in k for s in SPACES)
@@ -249,4 +249,31 @@ def name_contrasts(layers: Mapping[str, Layer]) -> dict[str, dict[str, Any]]:
         steps = np.diff(rings)
         named[f"falling_{key}"] = {"value": float(np.mean(steps < 0))}
         named[f"gain_{key}"] = {"value": float(arrays["gain"][-1] / arrays["gain"][0])}
+    return named
+
+
+# Interval ends that the ledger asks for by name: where from, where to.
+_FROM: tuple[str, ...] = (
+    "gap_features_middle",
+    "gap_features_high",
+    "within_features_middle",
+    "kinship_high",
+)
+_FROM += ("border_features_middle", "border_features_high", "busier")
+_TO: tuple[str, ...] = ("gap_features_low", "gap_pixels_low", "attains_high", "steadier_pixels")
+_TO += ("within_pixels_high",)
+
+
+def name_all(layers: Mapping[str, Layer]) -> dict[str, dict[str, Any]]:
+    """Return all results by name, and the interval ends that the ledger asks for."""
+    named: dict[str, dict[str, Any]] = {}
+    for layer in layers.values():
+        named |= name_layer(layer)
+    named |= name_contrasts(layers)
+    high = layers["high"]
+    between, others = high.means("features")[1], high.others("features")
+    ends = {"low": between.low - others, "high": between.high - others}
+    named["kinship_high"] = {"value": between.value - others, "n": between.n, **ends}
+    named |= {f"{name}_from": {"value": named[name]["low"]} for name in _FROM}
+    named |= {f"{name}_to": {"value": named[name]["high"]} for name in _TO}
     return named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -93,6 +94,13 @@ def describe_network(asked: Any) -> str:
     own = notes_on(networks.load_network(asked.network, plain_weights(asked)))
     paper = "the paper's is BVLC's GoogLeNet, trained on persons and clothing; its weights are not "
     return "; ".join([asked.network, *(own or (paper + "published",))])
+
+
+def share_never_shrinking(asked: Any) -> float:
+    """Return the share of a network's local modules with fields no smaller than the one before."""
+    model = networks.load_network(asked.network, plain_weights(asked))
+    sizes = [field.size[0] for field in networks.list_fields(model, asked.side_px)]
+    return sum(b >= a for a, b in pairwise(sizes)) / (len(sizes) - 1)
 
 
 def plain_weights(asked: Any) -> str:

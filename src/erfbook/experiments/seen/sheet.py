@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,20 +123,20 @@ def run_sheet(config: SheetConfig, seed: int, workspace: Workspace) -> Outcome:
         **({"everywhere": None} if config.tiled else {}),
     }
     pictures, responses, notes = [], [], set()
-    for group in (list(units.values()), [None] if config.tiled else []):
-        if not group:
+    for group in (list(units.values()), None):
+        if group is None and not config.tiled:
             continue
         result = featurevis.optimize(
             trunk,
             "",
             config.channel,
-            None if group == [None] else group,
+            group,
             size=(config.side_px, config.side_px),
             seeds=[seed * 1000 + i for i in range(config.n_restarts)],
             method=make_method(config.method, config.steps),
             settings=featurevis.Settings(progress=workspace.progress),
         )
-        shape = (len(group), config.n_restarts)
+        shape = (1 if group is None else len(group), config.n_restarts)
         images = to_bytes(result.images).transpose(0, 2, 3, 1)
         pictures.append(images.reshape(*shape, *images.shape[1:]))
         responses.append(result.activations.reshape(*shape, -1).astype(np.float32))
@@ -180,7 +181,9 @@ def open_sheet(record: Record) -> Sheet:
     """Return a run's pictures with the layer's exact field."""
     config = record.spec.config
     fields = SheetConfig.__dataclass_fields__
-    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in fields}
+    kept: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in fields
+    }
     return Sheet(record, _load(SheetConfig(**kept))[1])
 
 
@@ -204,7 +207,7 @@ def configure(profile: str, **changes) -> SheetConfig:
     return SheetConfig(name=f"{profile}: {layer}, channel {channel}", **sizes)
 
 
-SIZES: dict[str, dict] = {
+SIZES: dict[str, dict[str, Any]] = {
     "smoke": {"side_px": 64, "n_restarts": 2, "steps": 4},
     "laptop": {"side_px": 128, "n_restarts": 3, "steps": 48},
     "paper": {"side_px": 224, "n_restarts": 3, "steps": 256},
