@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -172,5 +173,5 @@ def _points(ax: plt.Axes, x, found, **style) -> None:
 
 def _legend_below(ax: plt.Axes, columns: int) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    place = {"loc": "outside lower center", "ncols": columns, "columnspacing": 1.2}
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "columnspacing": 1.2}
     ax.get_figure().legend(handles, labels, **place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -27,7 +29,7 @@ def plot_sheet_pictures(axes: np.ndarray, sheet) -> np.ndarray:
 def plot_sheet_responses(ax: plt.Axes, sheet) -> plt.Axes:
     """Draw the response at every step, a colour a position, a line a restart."""
     for i, (name, curves) in enumerate(zip(sheet.names, sheet.responses, strict=True)):
-        style = {"color": _COLORS[i % len(_COLORS)], "linewidth": 1.2}
+        style: dict[str, Any] = {"color": _COLORS[i % len(_COLORS)], "linewidth": 1.2}
         label = "everywhere, mean" if sheet.unit(name) is None else name
         for j, curve in enumerate(curves):
             dashes = (0, (4, 2)) if sheet.unit(name) is None else "-"

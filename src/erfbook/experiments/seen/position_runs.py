@@ -55,7 +55,7 @@ class PositionConfig:
     n_restarts: int = 2
     steps: int = 14
     method: str = "pixels"
-    n_photographs: int = 12
+    n_photographs: int = 6
     dataset: str = ""
 
 
