@@ -174,4 +174,4 @@ def _points(ax: plt.Axes, x, found, **style) -> None:
 def _legend_below(ax: plt.Axes, columns: int) -> None:
     handles, labels = ax.get_legend_handles_labels()
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "columnspacing": 1.2}
-    ax.get_figure().legend(handles, labels, **place)
+    ax.figure.legend(handles, labels, **place)
