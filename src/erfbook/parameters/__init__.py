@@ -7,9 +7,11 @@ import difflib
 from erfbook.parameters.field_or_plane import FieldOrPlane
 from erfbook.parameters.loss_landscape import LossLandscape
 from erfbook.parameters.pixel_importance import PixelImportance
+from erfbook.parameters.position import Position
 from erfbook.parameters.pruning import Pruning
 from erfbook.parameters.representations import Representations
 from erfbook.parameters.trained import ErfDistance, ErfTraining, GaussianDamage
+from erfbook.parameters.unit_sheet import UnitSheet
 from erfbook.parameters.untrained import (
     ErfPhotographs,
     ErfVerification,
@@ -35,6 +37,8 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         Representations,
         PixelImportance,
         FieldOrPlane,
+        Position,
+        UnitSheet,
     )
 }
 

@@ -77,12 +77,22 @@ from erfbook.plots.photographs import (
     plot_photograph_ratios,
     plot_photograph_sizes,
 )
+from erfbook.plots.position import (
+    plot_position_cut,
+    plot_position_high,
+    plot_position_middle,
+    plot_position_pictures,
+    plot_position_sensitivity,
+    plot_position_similarity,
+    plot_position_transfer,
+)
 from erfbook.plots.pruning import (
     plot_pruning_accuracy,
     plot_pruning_gap,
     plot_pruning_layers,
     plot_pruning_tuned,
 )
+from erfbook.plots.sheet import plot_sheet_pictures, plot_sheet_responses
 from erfbook.plots.spectra import (
     plot_spectra_density,
     plot_spectra_ranks,
@@ -176,6 +186,13 @@ __all__ = [
     "plot_photograph_ratios",
     "plot_photograph_sizes",
     "plot_placements",
+    "plot_position_cut",
+    "plot_position_high",
+    "plot_position_middle",
+    "plot_position_pictures",
+    "plot_position_sensitivity",
+    "plot_position_similarity",
+    "plot_position_transfer",
     "plot_profiles",
     "plot_pruning_accuracy",
     "plot_pruning_gap",
@@ -184,6 +201,8 @@ __all__ = [
     "plot_relu_factor",
     "plot_scene_fields",
     "plot_shapes",
+    "plot_sheet_pictures",
+    "plot_sheet_responses",
     "plot_single_path",
     "plot_size_growth",
     "plot_size_pairs",
