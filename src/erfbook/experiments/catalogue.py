@@ -11,6 +11,7 @@ from erfbook.experiments.pooled.networks import pool_training
 from erfbook.experiments.pooled.prunings import POOL_PRUNING
 from erfbook.experiments.pooled.spectra_plans import pool_spectra
 from erfbook.experiments.registry import Experiment
+from erfbook.experiments.seen.tiling import TILING
 from erfbook.experiments.training_classes import ERF_TRAINING
 from erfbook.experiments.training_scenes import ERF_CAMVID
 
@@ -28,5 +29,6 @@ EXPERIMENTS: dict[str, Experiment] = {
         pool_likeness(),
         POOL_CONTROL,
         PIXEL_IMPORTANCE,
+        TILING,
     )
 }

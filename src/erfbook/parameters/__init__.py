@@ -9,6 +9,7 @@ from erfbook.parameters.loss_landscape import LossLandscape
 from erfbook.parameters.pixel_importance import PixelImportance
 from erfbook.parameters.pruning import Pruning
 from erfbook.parameters.representations import Representations
+from erfbook.parameters.tiling import Tiling
 from erfbook.parameters.trained import ErfDistance, ErfTraining, GaussianDamage
 from erfbook.parameters.untrained import (
     ErfPhotographs,
@@ -35,6 +36,7 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         Representations,
         PixelImportance,
         FieldOrPlane,
+        Tiling,
     )
 }
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import numpy as np
 import torch
 from torch import nn
 
-from erfbook import datasets, featurevis, models, rf
+from erfbook import datasets, erf, featurevis, models, rf
 from erfbook.errors import UserError
 from erfbook.experiments.registry import Experiment, Outcome, Workspace
 from erfbook.experiments.seen import tiling_measures as measures
@@ -45,7 +45,8 @@ class TilingConfig:
         name: of the configuration.
         level: ``low``, ``middle`` or ``high``, by the exact field (see :func:`choose_layer`).
         network, weights: as ``models.load_model`` takes them.
-        side: of the pictures, in pixels; a multiple of the network's stride.
+        side: of the pictures, in pixels; a multiple of the network's stride, since pictures
+            without borders are made as well.
         n_channels: drawn at random, by the run's seed.
         n_tiled, n_single, n_torus: restarts of each channel: all units, the central unit, and all
             units with circular padding.
@@ -120,6 +121,8 @@ def run_tiling(config: TilingConfig, seed: int, workspace: Workspace) -> Outcome
     field = choose_layer(report, find_pattern(config.network), config.level)
     deep = [f for f in report.fields if f.is_plane][-1]
     probe = Probe(model, field.path, deep.path, workspace.device)
+    if config.n_tiled < 2 or config.n_single < 2 or config.n_torus < 2:
+        raise UserError("each kind of picture needs two restarts or more, to compare them")
     crops, _ = datasets.crop_photographs(
         datasets.load_photographs(), config.n_crops, config.side, seed
     )
@@ -130,7 +133,7 @@ def run_tiling(config: TilingConfig, seed: int, workspace: Workspace) -> Outcome
     channels = sorted(int(c) for c in random.permutation(planes.shape[1])[:n_channels])
     made = _make_pictures(model, config, field, channels, seed, workspace)
     arrays: dict[str, np.ndarray] = {"channels": np.array(channels)}
-    arrays |= _measure_photographs(photographs, planes, channels, field)
+    arrays |= _measure_photographs(photographs, planes, probe, channels, field)
     for kind, found in made.items():
         arrays |= _measure_kind(kind, found, probe, channels, field)
         kept = found.images.reshape(n_channels, -1, *found.images.shape[1:])[: config.n_kept]
@@ -271,7 +274,7 @@ def inside(pictures: np.ndarray, field: rf.Field) -> np.ndarray:
     return pictures[..., top : bottom + 1, left : right + 1]
 
 
-def _measure_photographs(photographs, planes, channels, field) -> dict[str, np.ndarray]:
+def _measure_photographs(photographs, planes, probe, channels, field) -> dict[str, np.ndarray]:
     maps = planes[:, channels]  # (crop, channel, rows, columns)
     flat = maps.reshape(-1, *maps.shape[2:])
     shape = maps.shape[:2]
@@ -283,6 +286,7 @@ def _measure_photographs(photographs, planes, channels, field) -> dict[str, np.n
         "top_photograph": measures.top_shares(flat).reshape(shape).T,
         "peaks_photograph": measures.count_peaks(flat).reshape(shape).T,
         "present_photograph": planes.max(axis=(2, 3)),
+        "part_photograph": probe.ask(inside(photographs, field))[1].astype(np.float32),
     }
 
 
@@ -311,6 +315,7 @@ def _measure_kind(kind, found, probe, channels, field) -> dict[str, np.ndarray]:
         f"layout_{kind}": measures.correlate(coarse).astype(np.float32),
         f"details_{kind}": measures.correlate(fine).astype(np.float32),
         f"features_{kind}": features.astype(np.float32),
+        f"part_{kind}": probe.ask(middle)[1].astype(np.float32),
         f"present_{kind}": planes.max(axis=(2, 3)).astype(np.float32),
     }
 
@@ -328,14 +333,12 @@ def _measure_effective(probe, photographs, single, channels, field) -> dict[str,
     nearness = -np.hypot(rows[:, None], columns)
     central = measures.rank_correlate(contrast, inside(nearness, field)[None])
     shares, areas = measures.held_by_half(contrast, np.repeat(seen, n, axis=0))
-    # Of a Gaussian, the disc with half the mass has 0.1616 of the area of the paper's metric;
-    # a plain number of pixels is kept here.
     return {
         "rank_effective": ranks.reshape(*shape, len(channels)),
         "rank_centre": central.reshape(shape),
         "half_share": shares.reshape(shape),
         "half_area": areas.reshape(shape),
-        "effective_px": np.sqrt([_pixels_of(f, 1 - 0.0455) for f in seen]),
+        "effective_px": np.sqrt([_pixels_of(f, 1 - erf.TWO_SIGMA) for f in seen]),
         "effective_map": _as_bytes(seen),
         "contrast_map": _as_bytes(contrast.reshape(*shape, *contrast.shape[1:])[:, 0]),
     }
@@ -363,13 +366,13 @@ def _fingerprint(config: TilingConfig) -> str:
     return "; ".join(versions)
 
 
-SCALES = {
+SCALES: dict[str, dict] = {
     "smoke": {
         **dict(side=64, n_channels=4, n_tiled=2, n_single=2, n_torus=2, steps=6, step=0.3),
         **dict(n_crops=4, n_kept=4),
     },
     "laptop": {
-        **dict(side=128, n_channels=12, n_tiled=3, n_single=2, n_torus=2, steps=20, step=0.2),
+        **dict(side=128, n_channels=12, n_tiled=3, n_single=2, n_torus=2, steps=16, step=0.25),
         **dict(n_crops=12, n_kept=12),
     },
     "paper": {},
@@ -378,10 +381,9 @@ SCALES = {
 
 def configure(profile: str, level: str, **changes) -> TilingConfig:
     """Return a profile's configuration of one level, with some settings changed."""
-    settings = {**SCALES[profile], **changes}
-    changed = settings != SCALES[profile]
-    name = f"{profile}: {level}" + (", changed" if changed else "")
-    return TilingConfig(name=name, level=level, **settings)
+    usual = TilingConfig(name=f"{profile}: {level}", level=level, **SCALES[profile])
+    changed = replace(usual, **changes)
+    return usual if changed == usual else replace(changed, name=f"{usual.name}, changed")
 
 
 TILING = Experiment(

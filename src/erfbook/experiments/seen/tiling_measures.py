@@ -5,6 +5,8 @@ Pictures are (n, 3, height, width) in display range, 0 to 1; maps of a channel (
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage, stats
@@ -92,7 +94,7 @@ def spectrum_slopes(pictures: Pictures) -> Float[np.ndarray, " n"]:
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
     side = min(height, width)
     edges = np.geomspace(min(3 / side, _STEEPEST / 2), _STEEPEST, 9)
-    rings = [(frequency >= a) & (frequency < b) for a, b in zip(edges, edges[1:], strict=False)]
+    rings = [(frequency >= a) & (frequency < b) for a, b in itertools.pairwise(edges)]
     rings = [ring for ring in rings if ring.any()]
     means = np.log(np.stack([power[:, ring].mean(axis=1) for ring in rings]) + 1e-12)
     middle = np.log([frequency[ring].mean() for ring in rings])
@@ -156,7 +158,9 @@ def smooth_maps(maps: Maps) -> Maps:
     return ndimage.gaussian_filter(maps, (0, _WINDOW_PX, _WINDOW_PX))
 
 
-def rank_correlate(a: Maps, b: Maps, step: int = 4) -> Float[np.ndarray, "n m"]:
+def rank_correlate(
+    a: Maps, b: Float[np.ndarray, "m rows columns"], step: int = 4
+) -> Float[np.ndarray, "n m"]:
     """Return Spearman's correlation over pixels of every map of one set with all of the other.
 
     Args:
