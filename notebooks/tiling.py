@@ -72,9 +72,10 @@ shown = {name: tiling_study.choose_shown(level)[0] for name, level in levels.ite
 run.report("n_channels", len(levels["low"].channels))
 run.report("shown_rank", tiling_study.choose_shown(levels["low"])[1])
 
-# %% mystnb={"figure": {"name": "fig-tiling-tiled", "caption": "Tiled images, two restarts of one channel a layer. The channel is not picked by eye: it is the one whose restarts agree with the median rank ({glue:text}`shown_rank:d` of {glue:text}`n_channels:d`). The right column has no borders. Texture and colour repeat from restart to restart; the place of single parts hardly does."}, "image": {"alt": "Nine square images: rows for a low, a middle and a high layer, columns for two restarts and one without borders. Within a row all three show the same kind of texture, from fine strokes in the low layer to larger motifs in the high one, with different local details."}} tags=["hide-input"]
-fig, axes = plots.figure(3, 3, height=2.45)
-plots.plot_tiling_pictures(axes, levels, shown, [("tiled", 0), ("tiled", 1), ("torus", 0)]);
+# %% mystnb={"figure": {"name": "fig-tiling-tiled", "caption": "Tiled images, restarts of one channel a layer. The channel is not picked by eye: it is the one whose restarts agree with the median rank ({glue:text}`shown_rank:d` of {glue:text}`n_channels:d`). The right column has no borders. Texture and colour repeat from restart to restart; the place of single parts hardly does."}, "image": {"alt": "Square images: rows for a low, a middle and a high layer, columns for two or three restarts and one without borders. Within a row all show the same kind of texture, from fine strokes in the low layer to larger motifs in the high one, with different local details."}} tags=["hide-input"]
+columns = [*(("tiled", i) for i in range(min(3, levels["low"].n_tiled))), ("torus", 0)]
+fig, axes = plots.figure(3, len(columns), height=1.95)
+plots.plot_tiling_pictures(axes, levels, shown, columns);
 
 # %% mystnb={"figure": {"name": "fig-tiling-single", "caption": "The same channels, one central unit driven alone, two restarts. Outside the unit's exact field the image keeps its random dots."}, "image": {"alt": "Six square images. In the low layer a small coloured spot in the middle of grey noise, in the middle layer a spot of two thirds of the side, in the high layer a pattern that is strong in the middle and fades towards the border."}} tags=["hide-input"]
 fig, axes = plots.figure(3, 2, height=2.45, width=4.8)
@@ -88,7 +89,7 @@ plots.plot_tiling_sheet(axes, levels, 12);
 # (sec-ti-likeness)=
 # ## Do restarts agree?
 #
-# **On the texture, yes. On the layout, a little, and only because of the border.** Agreement is how much more alike two restarts of a channel are than images of two channels, $(w - b)/(1 - b)$ with the mean cosines $w$ and $b$: 0 for strangers, 1 for copies. *Layout* is what varies over a quarter of the image or more,
+# **On the texture, yes. On the layout, a little, as far as the border sets it.** Agreement is how much more alike two restarts of a channel are than images of two channels, $(w - b)/(1 - b)$ with the mean cosines $w$ and $b$: 0 for strangers, 1 for copies. *Layout* is what varies over a quarter of the image or more,
 # *details* the rest, both pixel by pixel; *features* are the means over the plane of the network's last layer, which do not ask where something is.
 
 # %% mystnb={"figure": {"name": "fig-tiling-likeness", "caption": "Agreement of restarts with 95 % intervals over channels. Tiled images agree in features far more than images of one unit. Without borders (triangles) the agreement of features stays and that of layouts falls towards zero."}, "image": {"alt": "Three panels at low, middle and high. Layout: tiled points at a tenth to a fifth, those without borders close to zero, single units higher. Details: all near zero. Features: tiled and borderless between six and nine tenths, single units near four tenths."}} tags=["hide-input"]
@@ -100,7 +101,7 @@ plots.plot_tiling_likeness(axes, named);
 # {glue:text}`features_excess_single_high:.2f` for one unit: part of that gap is averaging, since a tiled image holds the pattern many times over. Layouts agree at {glue:text}`layout_excess_tiled_low:.2f` [{glue:text}`layout_excess_tiled_low_low:.2f`, {glue:text}`layout_excess_tiled_low_high:.2f`] in the low layer
 # (p = {glue:text}`layout_p_tiled_low:.3f` by shuffling images among channels), details at {glue:text}`details_excess_tiled_low:.2f`. Without borders it is {glue:text}`layout_excess_torus_low:.2f` [{glue:text}`layout_excess_torus_low_low:.2f`, {glue:text}`layout_excess_torus_low_high:.2f`]; the difference, paired by channel, is
 # {glue:text}`border_low:.2f` [{glue:text}`border_low_low:.2f`, {glue:text}`border_low_high:.2f`] in the low, {glue:text}`border_middle:.2f` [{glue:text}`border_middle_low:.2f`, {glue:text}`border_middle_high:.2f`] in the middle and {glue:text}`border_high:.2f` [{glue:text}`border_high_low:.2f`, {glue:text}`border_high_high:.2f`] in the high
-# layer. {eq}`eq-ti-shift` says that it must be so: what restarts share of a layout, a border has to have put there.
+# layer. {eq}`eq-ti-shift` says that it must be so: what restarts share of a layout, a border has to have put there. (Images of one unit agree in layout more, since a unit says where.)
 #
 # (sec-ti-structure)=
 # ## How large is the structure?

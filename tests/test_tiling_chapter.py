@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from erfbook import erf, models, rf
 from erfbook.errors import UserError
 from erfbook.experiments.registry import obtain
-from erfbook.experiments.seen import tiling, tiling_study, tiling_tables
+from erfbook.experiments.seen import tiling, tiling_probe, tiling_study, tiling_tables
 from erfbook.experiments.seen import tiling_measures as measures
 from erfbook.records import Store
 
@@ -187,7 +187,7 @@ def test_effective_fields_are_those_of_the_library():
     model = models.load_model("efficientnet_lite0")
     random = np.random.default_rng(5)
     pictures = random.uniform(size=(3, 3, SIDE, SIDE))
-    probe = tiling.Probe(model, "_blocks.3", "_conv_head", torch.device("cpu"))
+    probe = tiling_probe.Probe(model, "_blocks.3", "_conv_head", torch.device("cpu"))
     found = probe.effective_fields(pictures, [2, 7], (4, 4))
     inputs = probe._as_input(pictures)
     for values, channel in zip(found, (2, 7), strict=True):

@@ -12,7 +12,7 @@ class Tiling(Parameters):
     limits = {
         "smoke": "Fields are exact; the pictures are small, of four channels and after six steps: "
         "they show that everything runs, and nothing else.",
-        "laptop": "Fields are exact. Pictures have 128 px instead of 224, take sixteen steps, and "
+        "laptop": "Fields are exact. Pictures have 128 px instead of 224, take fourteen steps, and "
         "there are twelve channels a layer, with two or three restarts. Layers are chosen by their "
         "share of this smaller picture and are therefore shallower than at 224 px.",
         "paper": "The paper's network, a GoogLeNet for 869 classes of persons and clothing, was "
@@ -31,7 +31,7 @@ class Tiling(Parameters):
         unit="channels", low=2, high=1000, smoke=4, laptop=12, paper=20,
     )  # fmt: skip
     steps: int = param(
-        "steps of the ascent", unit="steps", low=1, high=10_000, smoke=6, laptop=16, paper=96,
+        "steps of the ascent", unit="steps", low=1, high=10_000, smoke=6, laptop=14, paper=96,
     )  # fmt: skip
     seed: int = param(
         "seed of channels, starts and crops", low=0, high=10_000, smoke=0, laptop=0, paper=0

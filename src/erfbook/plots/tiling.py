@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -80,7 +81,7 @@ def plot_tiling_lengths(ax: plt.Axes, named: Named) -> plt.Axes:
         for place, value in enumerate(values):
             ax.hlines(
                 value, place - 0.35, place + 0.35, color=COLORS["predicted"], linestyle=style,
-                linewidth=1.4, label=words if place == 0 else None,
+                linewidth=1.4, label=words if place == 0 else "",
             )  # fmt: skip
     ax.set_yscale("log")
     ax.set_yticks([5, 10, 20, 50, 100, 200], ["5", "10", "20", "50", "100", "200"])
@@ -139,7 +140,7 @@ def plot_tiling_link(axes: np.ndarray, levels: Mapping, shown: Mapping[str, int]
             )
         ):
             ax = axes[row, column]
-            ax.imshow(level.arrays[array][shown[name]], cmap=HEATMAP, interpolation="nearest")
+            ax.imshow(level.arrays[array][shown[name]], cmap=HEATMAP, interpolation="none")
             _bare(ax)
             if column == 0:
                 ax.set_ylabel(words)
@@ -149,7 +150,7 @@ def plot_tiling_link(axes: np.ndarray, levels: Mapping, shown: Mapping[str, int]
 
 
 def _draw(ax: plt.Axes, picture: np.ndarray) -> None:
-    ax.imshow(np.moveaxis(picture, 0, -1), interpolation="nearest")
+    ax.imshow(np.moveaxis(picture, 0, -1), interpolation="none")  # kept as it is in the SVG
     _bare(ax)
 
 
@@ -177,11 +178,10 @@ def _points(
     ax.set_xlim(-0.5, len(LEVELS) - 0.5)
 
 
-def _legend_below(axes: Sequence[plt.Axes]) -> None:
-    entries: dict[str, object] = {}
-    for ax in axes:
+def _legend_below(axes: np.ndarray) -> None:
+    entries: dict[str, Any] = {}
+    for ax in axes.flat:
         handles, labels = ax.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    axes[0].get_figure().legend(
-        entries.values(), entries.keys(), loc="outside lower center", ncols=3, columnspacing=1.2
-    )
+    where: dict[str, Any] = {"loc": "outside lower center", "ncols": 3, "columnspacing": 1.2}
+    axes.flat[0].get_figure().legend(list(entries.values()), list(entries), **where)

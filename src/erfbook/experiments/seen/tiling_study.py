@@ -13,33 +13,22 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from erfbook.experiments.estimates import Estimate, bootstrap, wilson
+from erfbook.experiments.estimates import Estimate, wilson
 from erfbook.experiments.seen.tiling import LEVELS
+from erfbook.experiments.seen.tiling_likeness import (
+    N_SHUFFLES,
+    Likeness,
+    compare_restarts,
+    estimate_mean,
+    excess_of,
+    kind_gaps,
+    means_by_channel,
+)
 from erfbook.experiments.seen.tiling_measures import correlate
 from erfbook.records import Record
 
 KINDS = ("tiled", "single", "torus")
 SPACES = ("layout", "details", "features")
-N_RESAMPLES = 2000
-N_SHUFFLES = 999
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """How alike the restarts of a channel are, beside pictures of other channels.
-
-    Args:
-        within: mean similarity of two restarts of one channel.
-        between: the same of two channels.
-        excess: mean over channels of (within - between) / (1 - between): 0 where restarts are as
-            alike as strangers, 1 where they are the same.
-        p: share of shuffles of the pictures among channels with a ``within`` as large.
-    """
-
-    within: Estimate
-    between: float
-    excess: Estimate
-    p: float
 
 
 @dataclass(frozen=True)
@@ -65,6 +54,11 @@ class Level:
         return int(self.record.spec.config["side"])
 
     @property
+    def n_tiled(self) -> int:
+        """Tiled pictures of each channel."""
+        return int(self.record.spec.config["n_tiled"])
+
+    @property
     def channels(self) -> list[int]:
         """Channels that were drawn."""
         return [int(c) for c in self.arrays["channels"]]
@@ -83,7 +77,7 @@ class Level:
         """Return each channel's likeness of restarts beyond that of strangers."""
         similarity = self.similarity(kind, space)
         n = len(similarity) // len(self.channels)
-        return _excess(*_means_by_channel(similarity, np.arange(len(similarity)), n))
+        return excess_of(*means_by_channel(similarity, n))
 
     def similarity(self, kind: str, space: str) -> Float[np.ndarray, "n n"]:
         """Return cosines between all pictures of a kind; of features, about their mean."""
@@ -106,56 +100,6 @@ def gather(records: Mapping[str, Record]) -> dict[str, Level]:
     return {level: Level(level, records[level]) for level in LEVELS if level in records}
 
 
-def estimate_mean(values: Float[np.ndarray, " channel"]) -> Estimate:
-    """Return a mean over channels with its percentile bootstrap interval."""
-    return bootstrap(np.asarray(values, float), float, n_resamples=N_RESAMPLES, seed=0)
-
-
-def compare_restarts(similarity: Float[np.ndarray, "n n"], n_channels: int) -> Likeness:
-    """Return how much more alike the restarts of a channel are than pictures of two channels.
-
-    Args:
-        similarity: of all pictures, restarts of a channel next to each other.
-        n_channels: how many channels they come from.
-
-    Raises:
-        ValueError: fewer than two channels or restarts.
-    """
-    n = len(similarity) // n_channels
-    if n < 2 or n_channels < 2:
-        raise ValueError(f"likeness needs two channels and restarts, not {n_channels} and {n}")
-    within, between = _means_by_channel(similarity, np.arange(len(similarity)), n)
-    random = np.random.default_rng(0)
-    shuffled = [
-        _within(similarity, random.permutation(len(similarity)), n) for _ in range(N_SHUFFLES)
-    ]
-    found = _within(similarity, np.arange(len(similarity)), n)
-    p = (1 + sum(s >= found - 1e-12 for s in shuffled)) / (1 + N_SHUFFLES)
-    excess = estimate_mean(_excess(within, between))
-    return Likeness(estimate_mean(within), float(between.mean()), excess, p)
-
-
-def _excess(within: np.ndarray, between: np.ndarray) -> np.ndarray:
-    return (within - between) / (1 - between)
-
-
-def _within(similarity: np.ndarray, order: np.ndarray, n: int) -> float:
-    groups = order.reshape(-1, n)
-    blocks = similarity[groups[:, :, None], groups[:, None, :]]
-    return float((blocks.sum() - np.trace(blocks, axis1=1, axis2=2).sum()) / len(groups)) / (
-        n * (n - 1)
-    )
-
-
-def _means_by_channel(similarity, order, n) -> tuple[np.ndarray, np.ndarray]:
-    groups = order.reshape(-1, n)
-    own = similarity[groups[:, :, None], groups[:, None, :]].sum(axis=(1, 2))
-    diagonal = similarity[groups, groups].sum(axis=1)
-    rows = similarity[groups].sum(axis=(1, 2))
-    within = (own - diagonal) / (n * (n - 1))
-    return within, (rows - own) / (n * (len(similarity) - n))
-
-
 def compare_kinds(level: Level) -> dict[str, Any]:
     """Return whether a channel's tiled pictures differ from its single ones beyond restarts.
 
@@ -174,22 +118,14 @@ def compare_kinds(level: Level) -> dict[str, Any]:
     norms = np.linalg.norm(centred, axis=2, keepdims=True)
     similarity = np.einsum("cpf,cqf->cpq", centred / norms, centred / norms)
     labels = np.arange(stacked.shape[1]) < n_tiled
-    found = _kind_gaps(similarity, np.tile(labels, (c, 1)))
+    found = kind_gaps(similarity, np.tile(labels, (c, 1)))
     random = np.random.default_rng(0)
     shuffled = [
-        _kind_gaps(similarity, random.permuted(np.tile(labels, (c, 1)), axis=1)).mean()
+        kind_gaps(similarity, random.permuted(np.tile(labels, (c, 1)), axis=1)).mean()
         for _ in range(N_SHUFFLES)
     ]
     p = (1 + sum(s >= found.mean() - 1e-12 for s in shuffled)) / (1 + N_SHUFFLES)
     return {"gap": estimate_mean(found), "p": p}
-
-
-def _kind_gaps(similarity: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    same = labels[:, :, None] == labels[:, None, :]
-    pair = ~np.eye(labels.shape[1], dtype=bool)
-    alike = (similarity * (same & pair)).sum((1, 2)) / (same & pair).sum((1, 2))
-    other = (similarity * ~same).sum((1, 2)) / (~same).sum((1, 2))
-    return alike - other
 
 
 def count_unmasked(level: Level) -> dict[str, Estimate]:
@@ -300,7 +236,7 @@ def choose_shown(level: Level, kind: str = "tiled") -> tuple[int, int]:
     """Return the place of the channel of median likeness in the features, and its rank from 1."""
     similarity = level.similarity(kind, "features")
     n = len(similarity) // len(level.channels)
-    within, _ = _means_by_channel(similarity, np.arange(len(similarity)), n)
+    within, _ = means_by_channel(similarity, n)
     order = np.argsort(-within)
     middle = len(order) // 2
     return int(order[middle]), middle + 1
@@ -310,15 +246,16 @@ def measure_structure(level: Level) -> dict[str, Estimate]:
     """Return how far structure reaches, and how much of its agreement the border makes.
 
     ``reach``: a tiled picture's correlation length over the side of the exact field;
-    ``longer``: over that of the single picture; ``beyond``: share of channels whose tiled pictures
-    correlate further than the field's side; ``border``: agreement of layouts with the border less
-    that without.
+    ``reach_effective``: over that of the set with 95.45 % of the effective field; ``longer``: over
+    that of the single picture; ``beyond``: share of channels whose tiled pictures correlate
+    further than the field's side; ``border``: agreement of layouts with the border less without.
     """
     length = {k: level.arrays[f"length_{k}"].mean(axis=1) for k in KINDS}
     border = level.excess("tiled", "layout") - level.excess("torus", "layout")
     far = int((length["tiled"] > level.field_px).sum())
     return {
         "reach": level.estimate(length["tiled"] / level.field_px),
+        "reach_effective": level.estimate(length["tiled"] / level.arrays["effective_px"]),
         "longer": level.estimate(length["tiled"] / np.maximum(length["single"], 1)),
         "beyond": wilson(far, len(level.channels)),
         "border": level.estimate(border),
@@ -351,6 +288,10 @@ def name_level(level: Level) -> dict[str, dict[str, Any]]:
     for group in groups:
         for name, value in group(level).items():
             put(name, value)
+    put("unmasks", bool(count_unmasked(level)["unmasked_net"].low > 0))
+    sparse = {k: level.arrays[f"sparse_{k}"] for k in ("tiled", "photograph")}
+    each = {k: np.nanmean(v, axis=1) for k, v in sparse.items()}
+    put("focus", level.estimate(each["tiled"] - each["photograph"]))
     for name, value in measure_link(level).items():
         put("rank_p" if name == "p" else name, value)
     kinds = compare_kinds(level)
