@@ -267,7 +267,8 @@ def name_level(level: Level) -> dict[str, dict[str, Any]]:
     tag, named = level.level, {}
 
     def put(name: str, value: Any, **more: Any) -> None:
-        result = value.with_ends() if isinstance(value, Estimate) else {"value": value}
+        plain = float(value) if isinstance(value, np.floating) else value
+        result = value.with_ends() if isinstance(value, Estimate) else {"value": plain}
         named[f"{name}_{tag}"] = {**result, **more}
 
     for kind in KINDS:
