@@ -13,6 +13,7 @@ from erfbook.experiments.pooled.spectra_plans import pool_spectra
 from erfbook.experiments.registry import Experiment
 from erfbook.experiments.seen.position_runs import UNIT_POSITIONS
 from erfbook.experiments.seen.sheet import UNIT_SHEET
+from erfbook.experiments.seen.tiling import TILING
 from erfbook.experiments.training_classes import ERF_TRAINING
 from erfbook.experiments.training_scenes import ERF_CAMVID
 
@@ -32,5 +33,6 @@ EXPERIMENTS: dict[str, Experiment] = {
         PIXEL_IMPORTANCE,
         UNIT_POSITIONS,
         UNIT_SHEET,
+        TILING,
     )
 }

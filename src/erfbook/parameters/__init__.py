@@ -10,6 +10,7 @@ from erfbook.parameters.pixel_importance import PixelImportance
 from erfbook.parameters.position import Position
 from erfbook.parameters.pruning import Pruning
 from erfbook.parameters.representations import Representations
+from erfbook.parameters.tiling import Tiling
 from erfbook.parameters.trained import ErfDistance, ErfTraining, GaussianDamage
 from erfbook.parameters.unit_sheet import UnitSheet
 from erfbook.parameters.untrained import (
@@ -39,6 +40,7 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         FieldOrPlane,
         Position,
         UnitSheet,
+        Tiling,
     )
 }
 

@@ -117,6 +117,15 @@ from erfbook.plots.theoretical import (
     plot_size_pairs,
     plot_unet_tiling,
 )
+from erfbook.plots.tiling import (
+    plot_tiling_lengths,
+    plot_tiling_likeness,
+    plot_tiling_link,
+    plot_tiling_pictures,
+    plot_tiling_sheet,
+    plot_tiling_sparseness,
+    plot_tiling_style,
+)
 from erfbook.plots.training import (
     plot_scene_fields,
     plot_training_accuracy,
@@ -214,6 +223,13 @@ __all__ = [
     "plot_structure_profiles",
     "plot_structures",
     "plot_threshold",
+    "plot_tiling_lengths",
+    "plot_tiling_likeness",
+    "plot_tiling_link",
+    "plot_tiling_pictures",
+    "plot_tiling_sheet",
+    "plot_tiling_sparseness",
+    "plot_tiling_style",
     "plot_training_accuracy",
     "plot_training_depth",
     "plot_training_film",
