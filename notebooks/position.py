@@ -17,7 +17,7 @@
 #
 # **Answer in one line.** {glue:text}`answer`
 #
-# {cite:t}`zipser2015` show pictures of one unit in each of three layers and judge by eye. Here the fields are exact, {glue:text}`n_channels:d` channels of each layer are drawn without a look at them, and the same weights are asked again on an image without a border.
+# {cite:t}`zipser2015` shows pictures of one unit in each of three layers and judges by eye. Here the fields are exact, {glue:text}`n_channels:d` channels of each layer are drawn without a look at them, and the same weights are asked again on an image without a border.
 # The chapter decides `position.fig1.*`, `position.fig2.*`, `position.fig3.*` and what the text says of them.
 
 # %% tags=["parameters"]

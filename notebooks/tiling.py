@@ -70,7 +70,7 @@ for name, result in named.items():
     run.report(name, **result)
 shown = {name: tiling_study.choose_shown(level)[0] for name, level in levels.items()}
 run.report("n_channels", len(levels["low"].channels))
-run.report("shown_rank", tiling_study.choose_shown(levels["low"])[1])
+run.report("shown_rank", tiling_study.choose_shown(levels["low"])[1]);
 
 # %% mystnb={"figure": {"name": "fig-tiling-tiled", "caption": "Tiled images, restarts of one channel a layer. The channel is not picked by eye: it is the one whose restarts agree with the median rank ({glue:text}`shown_rank:d` of {glue:text}`n_channels:d`). The right column has no borders. Texture and colour repeat from restart to restart; the place of single parts hardly does."}, "image": {"alt": "Square images: rows for a low, a middle and a high layer, columns for two or three restarts and one without borders. Within a row all show the same kind of texture, from fine strokes in the low layer to larger motifs in the high one, with different local details."}} tags=["hide-input"]
 columns = [*(("tiled", i) for i in range(min(3, levels["low"].n_tiled))), ("torus", 0)]

@@ -143,7 +143,8 @@ def run_sheet(config: SheetConfig, seed: int, workspace: Workspace) -> Outcome:
         notes |= set(result.notes)
     metrics = {
         "units": {name: None if unit is None else list(unit) for name, unit in asked.items()},
-        "target": result.target,
+        # The network ends with the layer, which is therefore the module without a name.
+        "target": result.target.replace("''", repr(config.layer)),
         "notes": sorted(notes),
     }
     return Outcome(
