@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from erfbook import featurevis
-from erfbook.featurevis.targets import find_targets, frozen, read_target
+from erfbook.featurevis.targets import find_targets, read_target
+from erfbook.models.frozen import frozen
 
 PLAIN = featurevis.Settings(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), progress="")
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from erfbook.erf.plan import Plan, make_plan
 from erfbook.erf.sizes import Map
+from erfbook.models.frozen import frozen
 
 STATISTICS = {
     "abs": torch.abs,
@@ -121,7 +122,7 @@ def _measuring(model, inputs, layer, unit, statistic, batch_size, crop):
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     images, first = _each_input(inputs)
-    with _frozen(model):
+    with frozen(model):
         plan = make_plan(model, tuple(first.shape), layer, unit, crop=crop)
         fitting = int(np.clip(MEMORY_BUDGET // max(plan.bytes_per_input, 1), 1, 64))
         yield images, plan, batch_size or fitting
@@ -197,23 +198,6 @@ def _run_to(model: nn.Module, batch: torch.Tensor, plan: Plan) -> torch.Tensor:
     finally:
         handle.remove()
     raise ValueError(f"the layer {plan.layer!r} was not called this time; it was when traced")
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Run in evaluation mode without gradients of parameters, and restore both afterwards."""
-    training = {module: module.training for module in model.modules()}
-    wants_gradient = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval()
-    for parameter in wants_gradient:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-        for parameter, wanted in wants_gradient.items():
-            parameter.requires_grad_(wanted)
 
 
 def _each_input(inputs) -> tuple[Iterator[torch.Tensor], torch.Tensor]:

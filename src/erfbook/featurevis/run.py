@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +19,9 @@ from erfbook.featurevis.pixels import PixelAscent
 from erfbook.featurevis.plan import Job, Plan, make_plan, mask_of
 from erfbook.featurevis.result import Visualisation
 from erfbook.featurevis.settings import Settings
-from erfbook.featurevis.targets import frozen, placement, read_target
+from erfbook.featurevis.targets import placement, read_target
+from erfbook.models.frozen import frozen
+from erfbook.progress import open_bar
 
 Method = PixelAscent | FourierAscent
 _STEPS_UNTIL_DEAD = 4  # a batch in which nothing has moved by then is given up
@@ -105,9 +105,8 @@ class _Work:
         finished = sum(len(batch) for batch in self.batches[: self.done]) * self.method.steps
         if under_way is not None:
             finished += under_way["step"] * len(self.batches[self.done])
-        with _open_bar(
-            self.settings.progress, finished, len(self.plan.jobs) * self.method.steps
-        ) as bar:
+        total = len(self.plan.jobs) * self.method.steps
+        with open_bar(self.settings.progress, total, "steps", finished) as bar:
             while self.done < len(self.batches):
                 self._run_batch(self.batches[self.done], under_way, bar)
                 self.done += 1
@@ -287,18 +286,3 @@ def _checked_start(start, method: Method, n_seeds: int, size) -> torch.Tensor | 
             f"resized, and has the shape {tuple(starts.shape)}"
         )
     return starts
-
-
-def _open_bar(name: str, done: int, total: int) -> tqdm:
-    asked = {"0": False, "1": True}.get(os.environ.get("TQDM_DISABLE", ""))
-    return tqdm(
-        desc=name,
-        initial=done,
-        total=total,
-        unit=" steps",
-        unit_scale=True,
-        file=sys.stderr,
-        mininterval=0.5,
-        dynamic_ncols=True,
-        disable=asked if name else True,
-    )

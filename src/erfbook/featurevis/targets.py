@@ -7,8 +7,7 @@ run then stops right before that function and takes what enters it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,23 +175,6 @@ def _run_until_call(model: nn.Module, batch: torch.Tensor, layer: str, call: int
     finally:
         handle.remove()
     raise ValueError(f"the layer {layer!r} was not called this time; it was when traced")
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Run in evaluation mode without gradients of parameters, and restore both afterwards."""
-    training = {module: module.training for module in model.modules()}
-    wants = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval()
-    for parameter in wants:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-        for parameter, wanted in wants.items():
-            parameter.requires_grad_(wanted)
 
 
 def placement(model: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from erfbook.hessian import memory, progress
+from erfbook import progress
+from erfbook.hessian import memory
 from erfbook.hessian.basis import Basis
 from erfbook.hessian.inputs import Batch
 from erfbook.hessian.lanczos import Symmetric
@@ -154,7 +155,7 @@ def density_of(
     nodes, weights = np.zeros((n_probes, n_steps)), np.zeros((n_probes, n_steps))
     generator = torch.Generator().manual_seed(seed)
     n_products = 0
-    with progress.open_bar(name, n_probes * n_steps) as bar:
+    with progress.open_bar(name, n_probes * n_steps, "products") as bar:
         for probe in range(n_probes):
             found, shares = _quadrature(operator, n_steps, generator)
             nodes[probe, : len(found)], weights[probe, : len(found)] = found, shares

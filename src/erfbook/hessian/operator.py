@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from erfbook import progress
 from erfbook.errors import RunError
-from erfbook.hessian import memory, progress
+from erfbook.hessian import memory
 from erfbook.hessian.inputs import (
     Batch,
     check_graph,

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from erfbook import progress
 from erfbook.errors import RunError
-from erfbook.hessian import memory, progress
+from erfbook.hessian import memory
 from erfbook.hessian.basis import Basis
 from erfbook.hessian.inputs import Batch, choose_parameters
 from erfbook.hessian.lanczos import Search, Settings, Symmetric, find_largest
@@ -158,7 +159,7 @@ def largest_eigenvalues(
     basis, message = _plan_basis(operator, settings, seed, options)
     if message:
         progress.tell(f"hessian: {message}")
-    with progress.open_bar(options.progress, None) as bar:
+    with progress.open_bar(options.progress, None, "products") as bar:
 
         def show(n_products: int, n_converged: int) -> None:
             bar.update(n_products - bar.n)

@@ -10,6 +10,7 @@ from torch import nn
 
 from erfbook.datasets.sets import ImageSet
 from erfbook.errors import RunError, UserError
+from erfbook.progress import open_bar
 from erfbook.training.batches import Batches
 from erfbook.training.checkpoint import Checkpoint
 from erfbook.training.devices import choose_layout, repeatable
@@ -17,7 +18,6 @@ from erfbook.training.history import History
 from erfbook.training.identity import identify
 from erfbook.training.interrupts import HeldInterrupt
 from erfbook.training.keeper import Keeper
-from erfbook.training.progress import open_bar
 from erfbook.training.recipe import Recipe
 from erfbook.training.run import Observer, Run
 
@@ -82,7 +82,8 @@ def train(
     try:
         with repeatable(device), HeldInterrupt(keeper is not None) as interrupt:
             run.resume()
-            with open_bar(progress, batches.count(0, run.step), batches.count(0, run.n_steps)) as b:
+            done, total = batches.count(0, run.step), batches.count(0, run.n_steps)
+            with open_bar(progress, total, "images", done) as b:
                 run.go(observe, due, deadline=deadline, interrupt=interrupt, bar=b)
     except torch.OutOfMemoryError as error:
         raise RunError(

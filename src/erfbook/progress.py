@@ -1,4 +1,4 @@
-"""One bar on the error stream: products done, time left, what has converged; and its messages."""
+"""One bar on the error stream: how much is done, how fast, and the time left; and its messages."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ import sys
 from tqdm import tqdm
 
 
-def open_bar(name: str, total: int | None) -> tqdm:
-    """Return a bar of Hessian-vector products; it is drawn on a terminal only.
+def open_bar(name: str, total: int | None, unit: str, done: int = 0) -> tqdm:
+    """Return a bar that is drawn on a terminal only.
 
     The variable TQDM_DISABLE decides otherwise: 0 draws it anywhere, 1 nowhere.
 
     Args:
         name: in front of it; empty for no bar.
-        total: products expected; None if that is unknown.
+        total: how many there are in all; None if that is unknown.
+        unit: what is counted, in the plural.
+        done: how many an earlier piece of the run has made.
     """
     asked = {"0": False, "1": True}.get(os.environ.get("TQDM_DISABLE", ""))
     return tqdm(
         desc=name,
+        initial=done,
         total=total,
-        unit=" products",
+        unit=f" {unit}",
+        unit_scale=True,
         file=sys.stderr,
         mininterval=0.5,
         dynamic_ncols=True,
