@@ -53,6 +53,7 @@ def execute(
 
     Raises:
         RunError: a cell failed; the part that ran is kept under the build folder's ``failed``.
+        UserError: the notebook itself says what it was given and can't use.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -84,6 +85,7 @@ def execute(
                     ),
                 )
             except PapermillExecutionError as error:
+                _raise_said(execution, error)
                 kept = project.build / "failed" / f"{execution.notebook}.ipynb"
                 _make_folder(kept.parent)
                 os.replace(made, kept)
@@ -155,6 +157,13 @@ def _kernel_environment() -> Iterator[dict[str, Any]]:
         finally:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _raise_said(execution: Execution, error: Any) -> None:
+    """Say in its own words what the package refused in a cell: no cell of ours is to blame."""
+    for kind in (UserError, RunError):
+        if error.ename == kind.__name__:
+            raise kind(f"notebook {execution.notebook}: {error.evalue}") from None
 
 
 def _explain(execution: Execution, error: Any, kept: Path) -> str:
