@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import nn
 from erfbook.errors import RunError, UserError
 from erfbook.featurevis import FourierAscent, PixelAscent, Settings, notes_on, optimize
 from erfbook.models import load_model
+from erfbook.models.layers import no_such_layer
 
 FEW = PixelAscent(steps=3)
 
@@ -194,5 +196,16 @@ def test_weights_that_cannot_be_fetched_are_named_with_what_to_do(monkeypatch):
     monkeypatch.setattr(
         torchvision.models, "get_model_builder", lambda name: lambda **k: unreachable()
     )
-    with pytest.raises(UserError, match="cannot load googlenet with trained weights"):
+    with pytest.raises(UserError, match="cannot load googlenet with trained weights") as told:
         load_model("googlenet", "DEFAULT")
+    assert re.search(
+        r"fetch https://\S+googlenet\S+\.pth elsewhere and give --weights FILE, or take --weights",
+        str(told.value),
+    )
+
+
+def test_a_layer_that_is_not_there_is_answered_with_some_that_are():
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    assert no_such_layer(model, "qqqqqq").endswith("no layer 'qqqqqq'; it ends with '0', '1'")
+    named = nn.ModuleDict({"stem": nn.ReLU(), "head": nn.ReLU()})
+    assert no_such_layer(named, "stm").endswith("nearest: 'stem'")

@@ -170,7 +170,9 @@ def test_a_failing_notebook_stops_the_build_and_names_cell_error_and_rerun(proje
 @pytest.mark.parametrize(("kind", "code"), [("UserError", 2), ("RunError", 1)])
 def test_what_a_notebook_refuses_is_one_line_without_its_cell(project, kind, code):
     with project.notebooks[NAMES[0]].open("a") as file:
-        file.write(f"# %%\nfrom erfbook import errors\nraise errors.{kind}('side 3 is too small')\n")
+        file.write(
+            f"# %%\nfrom erfbook import errors\nraise errors.{kind}('side 3 is too small')\n"
+        )
     done = command("run", NAMES[0], "--profile", "smoke")
     assert done.returncode == code
     said = f"erfbook: error: notebook {NAMES[0]}: side 3 is too small"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from torch import nn
 
 from erfbook import rf
+from erfbook.models.layers import no_such_layer
 
 Box = tuple[tuple[int, int], tuple[int, int]]
 
@@ -119,9 +119,7 @@ def _choose(model: nn.Module, report: rf.Report, layer: str | None) -> rf.Field:
     if any(f.path == layer for f in planes):
         return report[layer]
     if layer not in modules:
-        close = difflib.get_close_matches(layer, modules, n=3, cutoff=0.4)
-        hint = f"nearest: {', '.join(map(repr, close))}" if close else "see model.named_modules()"
-        raise ValueError(f"the model has no layer {layer!r}; {hint}")
+        raise ValueError(no_such_layer(model, layer))
     if layer not in report:
         raise ValueError(f"the layer {layer!r} is never called, or does not return one tensor")
     raise ValueError(

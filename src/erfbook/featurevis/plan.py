@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import os
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from erfbook.errors import UserError
 from erfbook.featurevis.result import Box, Unit
 from erfbook.featurevis.settings import Settings
 from erfbook.featurevis.targets import Target, find_targets, placement
+from erfbook.models.layers import no_such_layer
 
 _LARGEST_BATCH = 2**29  # bytes of activations on a CPU: more at once is no faster; chosen by us
 _COPIES = 2  # of every tensor of a forward pass: its values and their gradients
@@ -153,9 +153,7 @@ def choose_field(model: nn.Module, report: rf.Report, layer: str, call: int | No
     """
     modules = dict(model.named_modules())
     if layer not in modules:
-        close = difflib.get_close_matches(str(layer), modules, n=3, cutoff=0.4)
-        hint = f"nearest: {', '.join(map(repr, close))}" if close else "see model.named_modules()"
-        raise UserError(f"the model has no layer {layer!r}; {hint}")
+        raise UserError(no_such_layer(model, str(layer)))
     if layer not in report:
         raise UserError(f"the layer {layer!r} is never called, or does not return one tensor")
     calls = report.calls(layer)

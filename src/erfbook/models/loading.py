@@ -111,7 +111,22 @@ def _load_torchvision(name: str, *, trained: bool) -> nn.Module:
     try:
         return builder(weights="DEFAULT") if trained else builder(weights=None, **options)
     except (OSError, ValueError) as error:  # no network, no such weights
-        raise UserError(f"cannot load {name} with trained weights: {_line(error)}") from error
+        file = _published_file(name)
+        remedy = f"fetch {file} elsewhere and give --weights FILE, or " if file else ""
+        raise UserError(
+            f"cannot load {name} with trained weights: {_line(error)}; "
+            f"{remedy}take --weights none for random ones"
+        ) from error
+
+
+def _published_file(name: str) -> str:
+    """Return where torchvision's weights of this model can be had; nothing if there are none."""
+    import torchvision
+
+    try:
+        return torchvision.models.get_model_weights(name).DEFAULT.url
+    except (AttributeError, KeyError, ValueError):
+        return ""
 
 
 def _nearest(name: str, known: list[str]) -> str:
