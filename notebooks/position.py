@@ -162,8 +162,7 @@ plots.plot_position_transfer(axes, layers);
 
 # %%
 published = position_tables.read_published(run.published)
-shown = published or layers
-position_tables.tabulate_likeness(shown, "features") if published else "no published runs yet"
+position_tables.tabulate_likeness(published, "features") if published else None
 
 # %% [markdown]
 # ## Summary

@@ -70,6 +70,7 @@ for name, result in named.items():
     run.report(name, **result)
 shown = {name: tiling_study.choose_shown(level)[0] for name, level in levels.items()}
 run.report("n_channels", len(levels["low"].channels))
+run.report("side", p.side)
 run.report("shown_rank", tiling_study.choose_shown(levels["low"])[1]);
 
 # %% mystnb={"figure": {"name": "fig-tiling-tiled", "caption": "Tiled images, restarts of one channel a layer. The channel is not picked by eye: it is the one whose restarts agree with the median rank ({glue:text}`shown_rank:d` of {glue:text}`n_channels:d`). The right column has no borders. Texture and colour repeat from restart to restart; the place of single parts hardly does."}, "image": {"alt": "Square images: rows for a low, a middle and a high layer, columns for two or three restarts and one without borders. Within a row all show the same kind of texture, from fine strokes in the low layer to larger motifs in the high one, with different local details."}} tags=["hide-input"]
@@ -116,9 +117,6 @@ plots.plot_tiling_lengths(ax, named);
 # In the low layer tiled images correlate over {glue:text}`length_tiled_low:.0f` px [{glue:text}`length_tiled_low_low:.0f`, {glue:text}`length_tiled_low_high:.0f`], {glue:text}`reach_low:.2f` [{glue:text}`reach_low_low:.2f`, {glue:text}`reach_low_high:.2f`] of the exact field's {glue:text}`field_low:d` px; {glue:text}`beyond_low:.0%` of the channels (those of long
 # stripes) go beyond it. Single units reach {glue:text}`length_single_low:.0f` px. In the middle and high layers the lengths are {glue:text}`length_tiled_middle:.0f` and {glue:text}`length_tiled_high:.0f` px, motifs far smaller than fields of {glue:text}`field_middle:d` and {glue:text}`field_high:d` px; photographs come to
 # {glue:text}`length_photograph_high:.0f` px. An image of {glue:text}`side:d` px has no room for structure beyond those two fields, whatever it shows.
-
-# %%
-run.report("side", p.side)
 
 # %% [markdown]
 # (sec-ti-sparse)=

@@ -31,7 +31,7 @@ def tabulate_distances(study: DistanceStudy) -> pd.DataFrame:
             "size as the paper's": _arrow(task, "size"),
             "steps to halve the loss": say_steps(task),
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("asked for")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="asked for")
 
 
 def tabulate_published(store: Store) -> pd.DataFrame:

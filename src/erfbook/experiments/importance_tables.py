@@ -195,7 +195,9 @@ def tabulate_maxima(architecture: str, deciding: Four, ours: Four) -> pd.DataFra
     published = {"full width": _cells(architecture, deciding)} if deciding else {}
     width = ours[1].config["width"]
     cells = {f"width {width:g}": _cells(architecture, ours)}
-    return set_side_by_side(paper, published, cells).rename_axis(f"{WORDS[architecture]}, field")
+    return set_side_by_side(paper, published, cells).rename_axis(
+        columns=f"{WORDS[architecture]}, field"
+    )
 
 
 def tabulate_changes(architecture: str, changes: Mapping[str, Four]) -> pd.DataFrame:
@@ -227,7 +229,9 @@ def tabulate_changes(architecture: str, changes: Mapping[str, Four]) -> pd.DataF
                 "miss, decades": f"{measure_miss(four, architecture)[0]:.2f}",
             }
         )
-    return pd.DataFrame(rows).set_index("what differs")
+    return (
+        pd.DataFrame(rows).set_index("what differs").rename_axis(index=None, columns="what differs")
+    )
 
 
 def tabulate_coverage(pairs: tuple[tuple[int, int], ...]) -> pd.DataFrame:
@@ -255,7 +259,7 @@ def tabulate_coverage(pairs: tuple[tuple[int, int], ...]) -> pd.DataFrame:
                 "behind a 3 × 3 layer": f"{max(left, default=0.0):.3f}",
             }
         )
-    return pd.DataFrame(rows).set_index("kernel")
+    return pd.DataFrame(rows).set_index("kernel").rename_axis(index=None, columns="kernel")
 
 
 def _row(architecture: str, stride: int) -> str:

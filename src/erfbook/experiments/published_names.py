@@ -42,7 +42,7 @@ def tabulate(rows: Sequence[RecomputedRow]) -> pd.DataFrame:
                 "top-1 (%)": paper.top1,
             }
         )
-    return pd.DataFrame(table).set_index("network")
+    return pd.DataFrame(table).set_index("network").rename_axis(index=None, columns="network")
 
 
 def name_table(rows: Sequence[RecomputedRow]) -> Results:

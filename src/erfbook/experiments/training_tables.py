@@ -131,7 +131,11 @@ def tabulate_growths(growths: Sequence[Growth]) -> pd.DataFrame:
             for name, word in (("mass", "|g|"), ("mass_square", "g²"), ("pixels", "luo's size")):
                 row[f"{reading}, {word}"] = _text(growth.ratio(reading, name), "{:.2f}")
         rows.append(row)
-    return pd.DataFrame(rows).set_index("configuration")
+    return (
+        pd.DataFrame(rows)
+        .set_index("configuration")
+        .rename_axis(index=None, columns="configuration")
+    )
 
 
 def _class_cells(growth: Growth) -> dict[str, str]:

@@ -90,7 +90,7 @@ def tabulate_designs(designs: Mapping[str, Design]) -> pd.DataFrame:
         }
         for kind, one in designs.items()
     }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="network")
 
 
 def count_live(*, width: float = 1 / 4) -> dict[tuple[str, int, int], float]:
@@ -157,7 +157,7 @@ def tabulate_effects(studies: Sequence[Study], measure: str) -> pd.DataFrame:
             table[f"{head}: bootstrap"] = {
                 NAMES[e]: f"[{b.low:+.1f}, {b.high:+.1f}]" for e, b in resampled.items()
             }
-    return pd.DataFrame(table).rename_axis(_heading(measure, studies[0].rate))
+    return pd.DataFrame(table).rename_axis(columns=_heading(measure, studies[0].rate))
 
 
 def tabulate_swaps(study: Study) -> pd.DataFrame:

@@ -154,7 +154,7 @@ def tabulate_likeness(layers: Mapping[str, Layer], space: str) -> pd.DataFrame:
             "other channels": f"{layer.others(space):.2f}",
             "channels": layer.n_channels,
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(space)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=space)
 
 
 def tabulate_transfer(layers: Mapping[str, Layer]) -> pd.DataFrame:

@@ -77,4 +77,4 @@ def tabulate_sheet(sheet: Sheet) -> pd.DataFrame:
             "response at the start": f"{responses[:, 0].mean():.1f}",
             "reached": f"{responses[:, -1].mean():.1f}",
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("position")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="position")
