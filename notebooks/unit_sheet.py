@@ -32,12 +32,15 @@ profile = "laptop"  # smoke, laptop or paper
 from erfbook import plots
 from erfbook.book import page
 from erfbook.experiments import registry
-from erfbook.experiments.seen import sheet, sheet_tables
+from erfbook.experiments.seen import position_tables, sheet, sheet_tables
 
 run = page.begin("unit_sheet", globals())
 p = run.parameters
+run.report("network", position_tables.describe_network(p));
 
 # %% [markdown]
+# The network and how it differs from the paper's: {glue:text}`network`.
+#
 # (sec-us-field)=
 # ## What the unit could see
 #

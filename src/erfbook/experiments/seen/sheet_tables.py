@@ -74,7 +74,7 @@ def tabulate_sheet(sheet: Sheet) -> pd.DataFrame:
             "rows seen": spans[0] if spans else "all",
             "columns seen": spans[1] if spans else "all",
             "cut off": "" if unit is None else f"{sheet.cut(name):.0%}",
-            "response at the start": f"{responses[:, 0].mean():.1f}",
-            "reached": f"{responses[:, -1].mean():.1f}",
+            "response at the start": f"{responses[:, 0].mean():.3g}",
+            "reached": f"{responses[:, -1].mean():.3g}",
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="position")
