@@ -1,14 +1,14 @@
 """Feature visualisation: images/s of featurevis.optimize, in batches, one by one, and elsewhere.
 
 EfficientNet-Lite0 at 224 px, the central unit of a low, a middle and a high layer, and all units
-of a channel. Three questions: what batches gain over our own calls one at a time, what they and
+of a channel. What batches gain over our own calls one at a time, what they and
 the exact crop gain over the usual loop (one whole image, no crop), and how torch-lucent compares
 on the same objective, parametrisation (1/f Fourier, decorrelated colours, Adam at 0.05) and
 number of steps, with its transforms switched off, which would move the unit's field. A peer that
 is not installed is left out, with the reason; `make bench` installs those of peers.txt.
 
     python benchmarks/bench_featurevis.py            # all of it, about two minutes on two cores
-    python benchmarks/bench_featurevis.py batches    # or one of: batches lucent
+    python benchmarks/bench_featurevis.py batches    # or one of: batches laptop lucent
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import warnings
 from functools import partial
+from itertools import product
 
 import numpy as np
 import peers
@@ -26,6 +27,7 @@ from torch import nn
 from erfbook import featurevis, models, rf
 
 SIDE, N_IMAGES, STEPS = 224, 8, 4  # few steps: a call's analysis weighs more than in a long run
+SMALL = (80, 12, 14, ("_blocks.2", "_blocks.4", "_blocks.6"))  # the chapter's, on a laptop
 LAYERS = ("_blocks.4", "_blocks.7", "_blocks.15")  # fields of 67, 147 and 851 px
 CHANNELS = range(N_IMAGES)
 
@@ -94,6 +96,56 @@ def batches(model: nn.Module) -> None:
     report.compare("all units, field 147 px", ask, one, repeats=2, items=N_IMAGES)
 
 
+def plain_loop(model: nn.Module, layer: str, units: list[tuple[int, int] | None]) -> np.ndarray:
+    """Return images made one at a time by the loop that everyone writes first."""
+    side, n_channels, steps, _ = SMALL
+    kept: list[torch.Tensor] = []
+    handle = model.get_submodule(layer).register_forward_hook(
+        lambda module, inputs, output: kept.append(output)
+    )
+    images = []
+    for channel, unit in product(range(n_channels), units):
+        image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(channel))
+        for _ in range(steps):
+            image = image.detach().requires_grad_(True)
+            kept.clear()
+            model(image)
+            plane = kept[0][0, channel]
+            (plane.sum() if unit is None else plane[unit]).backward()
+            image = image + 0.1 * image.grad / image.grad.std()
+        images.append(image.detach().numpy())
+    handle.remove()
+    return np.concatenate(images)
+
+
+def laptop(model: nn.Module) -> None:
+    """Time the chapter's own calls against the plain loop, one image at a time."""
+    side, n_channels, steps, layers = SMALL
+    report.header(f"{n_channels} channels, {steps} steps at {side} px; theirs: a plain loop")
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    analysis = rf.analyze(model, (3, side, side))
+    method = featurevis.PixelAscent(steps=steps)
+    settings = featurevis.Settings(progress="")
+    for layer in layers:
+        (row, column), field = analysis[layer].central_unit, analysis[layer].size[0]
+        places = [(row, column), (0, column), (0, 0)]
+        for units, words in ((places, "three places"), ([None], "all units")):
+            report.compare(
+                f"{words}, field {field} px",
+                partial(
+                    featurevis.optimize,
+                    *(model, layer, list(range(n_channels)), units),
+                    size=(side, side),
+                    method=method,
+                    settings=settings,
+                ),
+                partial(plain_loop, model, layer, units),
+                repeats=2,
+                items=n_channels * len(units),
+            )
+
+
 def compare_lucent(model: nn.Module) -> None:
     """Time the same ascent here and in torch-lucent, and say what each reaches."""
     if str(peers.FOLDER) not in sys.path:
@@ -153,7 +205,7 @@ def attained(model: nn.Module, field: rf.Field, images: np.ndarray) -> float:
 def main(words: list[str]) -> None:
     """Run the parts asked for, or all."""
     model = models.load_model("efficientnet_lite0")
-    parts = {"batches": batches, "lucent": compare_lucent}
+    parts = {"batches": batches, "laptop": laptop, "lucent": compare_lucent}
     for word in words or parts:
         parts[word](model)
 

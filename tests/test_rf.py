@@ -217,3 +217,24 @@ def test_writing_into_a_part_of_a_tensor_is_followed():
 
     report = rf.analyze(WritesIntoAView(), (2, 12))
     assert [report[f"[{i}]"].size for i in range(3)] == [(5,), (5,), (1,)]
+
+
+@pytest.mark.parametrize(("path", "call"), [("twice", 0), ("twice", 1), ("block.0", 0)])
+def test_an_analysis_that_ends_early_says_the_same_of_all_that_came_before(path, call):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.twice = nn.Conv2d(3, 3, 3, padding=1)
+            self.block = nn.Sequential(nn.Conv2d(3, 4, 5, stride=2), nn.ReLU())
+
+        def forward(self, x):
+            return self.block(self.twice(self.twice(x)))
+
+    net = Net()
+    whole = rf.analyze(net, (3, 20, 20))
+    part = rf.analyze(net, (3, 20, 20), until=(path, call))
+    names = [(f.path, f.call) for f in part.fields]
+    assert names[-1] == (path, call)
+    assert part.fields == whole.fields[: len(names)]
+    assert part.graph.ops == whole.graph.ops[: len(part.graph.ops)]
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())

@@ -71,7 +71,7 @@ def make_plan(
         raise ValueError(f"unit must lie in (0, 0) to {last} at {field.path!r}, not {unit}")
     window, part, moved = _whole(input_size[1:]), report, unit
     if crop:
-        window, part = _cut(model, report, field.path, unit)
+        window, part = _cut(model, report, field, unit)
     if part is not report:
         shift = (int(first / s) for (first, _), s in zip(window, field.stride, strict=True))
         moved = tuple(u - n for u, n in zip(unit, shift, strict=True))
@@ -89,15 +89,15 @@ def make_plan(
     )
 
 
-def _cut(model, report: rf.Report, path: str, unit: tuple[int, int]) -> tuple[Box, rf.Report]:
+def _cut(model, report: rf.Report, field: rf.Field, unit: tuple[int, int]) -> tuple[Box, rf.Report]:
     """Return the window the unit needs and the report on it, or the whole input and its report."""
-    whole = _whole(report.input_size[1:])
+    whole, path = _whole(report.input_size[1:]), field.path
     window = rf.input_window(report, path, unit)
     if window is None or window == whole:
         return whole, report
     try:
         size = (report.input_size[0], *(last - first + 1 for first, last in window))
-        part = rf.analyze(model, size, unknown="global")
+        part = rf.analyze(model, size, unknown="global", until=(path, field.call))
     except rf.TraceError:  # the model wants inputs of its own size
         return whole, report
     return (window, part) if rf.keeps_values(report, part, path, window) else (whole, report)

@@ -18,7 +18,11 @@ from erfbook.experiments.training_scenes import STAGES, SceneConfig
 from erfbook.models.cifar_resnet import N_BLOCKS
 from erfbook.records import Record, Store
 
-DECIDING = ("paper", "cpu")  # configurations of the paper's network and data, the better one first
+DECIDING = (
+    "paper",
+    "cpu, 60 epochs",
+    "cpu",
+)  # configurations of the paper's network and data, the better one first
 
 
 def configure_classes(profile: str, **changes: Any) -> ClassConfig:

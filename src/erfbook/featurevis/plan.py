@@ -101,7 +101,8 @@ class _Windows:
     def _analyze(self, sides: tuple[int, ...]) -> rf.Report | None:
         try:
             size = (self.report.input_size[0], *sides)
-            return rf.analyze(self.model, size, unknown="global")
+            end = (self.field.path, self.field.call)
+            return rf.analyze(self.model, size, unknown="global", until=end)
         except rf.TraceError:  # the model wants inputs of its own size
             return None
 

@@ -91,6 +91,7 @@ def analyze(
     unknown: str = "error",
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
+    until: tuple[str, int] | None = None,
 ) -> Report:
     """Return the theoretical receptive field of every module of a model (distill).
 
@@ -107,6 +108,8 @@ def analyze(
         input_size: (channels, *spatial), with 1 to 3 spatial axes.
         unknown: ``error`` refuses an operation without a rule, ``global`` marks its output global.
         args, kwargs: what the model's forward needs besides the image; it does not count as input.
+        until: a module's path and which of its calls, from 0, the analysis ends with, where the
+            rest of the model is not of interest; modules that contain it are not in the report.
 
     Returns:
         A report; ``report["layer4"]`` is the :class:`Field` of that module's last call.
@@ -126,7 +129,7 @@ def analyze(
         raise ValueError(
             f"input_size must be (channels, *spatial), as (3, 224, 224), not {input_size!r}"
         ) from error
-    graph = trace(model, input_size, unknown, args, kwargs)
+    graph = trace(model, input_size, unknown, args, kwargs, until)
     states = propagate(graph, input_size[1:])
     fields = []
     for call in graph.calls:

@@ -28,12 +28,17 @@ class InputError(TraceError):
     """An input that the model refuses: the wrong size, or the wrong number of channels."""
 
 
+class _Reached(Exception):
+    """The pass has come as far as was asked."""
+
+
 def trace(
     model: nn.Module,
     input_size: tuple[int, ...],
     unknown: str = "error",
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
+    until: tuple[str, int] | None = None,
 ) -> Graph:
     """Return the graph of one forward pass on an input of shape ``(1, *input_size)``.
 
@@ -42,6 +47,8 @@ def trace(
         input_size: (channels, *spatial).
         unknown: ``error`` or ``global``: what becomes of an operation without a rule.
         args, kwargs: further arguments of the model's forward; they do not count as input.
+        until: a module's path and which of its calls, from 0, the pass ends with; the rest of the
+            model and the modules that were still under way are not in the graph.
 
     Raises:
         TraceError: the model refuses the input, or an operation has no rule.
@@ -61,7 +68,7 @@ def trace(
     for name, tensor in state.items():
         recorder.remember(meta[name], tensor)
     rest, named = tree_map(_to_meta_if_tensor, (tuple(args), dict(kwargs or {})))
-    handles = _watch(model, recorder)
+    handles = _watch(model, recorder, until)
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -69,6 +76,8 @@ def trace(
             # Ties are left alone: a module reached by several paths would be swapped once for
             # each of them and could not be put back. What is not swapped turns meta on the fly.
             functional_call(model, meta, (image, *rest), named, tie_weights=False)
+    except _Reached:
+        pass
     except Exception as error:  # a model's forward may raise anything
         raise _explained(error, recorder, input_size) from error
     finally:
@@ -98,12 +107,14 @@ def _check_arguments(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str,
         ) from error
 
 
-def _watch(model: nn.Module, recorder: Recorder) -> list:
+def _watch(model: nn.Module, recorder: Recorder, until: tuple[str, int] | None) -> list:
     """Hook every module, so that operations know their module and outputs their path."""
     handles = []
     for path, module in model.named_modules():
         handles.append(module.register_forward_pre_hook(_enter(path, recorder)))
-        handles.append(module.register_forward_hook(_leave(path, recorder), always_call=True))
+        handles.append(
+            module.register_forward_hook(_leave(path, recorder, until), always_call=True)
+        )
     return handles
 
 
@@ -116,7 +127,7 @@ def _enter(path: str, recorder: Recorder):
     return hook
 
 
-def _leave(path: str, recorder: Recorder):
+def _leave(path: str, recorder: Recorder, until: tuple[str, int] | None):
     def hook(module, inputs, output):
         given = recorder.given.pop()
         recorder.stack.pop()
@@ -135,6 +146,8 @@ def _leave(path: str, recorder: Recorder):
             if layout is not None:
                 op = recorder.op_of(tensor)
                 recorder.graph.calls.append(_call(recorder, name, call, op, layout))
+        if (path, call) == until:
+            raise _Reached
 
     return hook
 
