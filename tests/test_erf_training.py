@@ -23,6 +23,7 @@ from erfbook.experiments.registry import Workspace
 from erfbook.experiments.training_classes import ERF_TRAINING, SMOKE, run_classes
 from erfbook.experiments.training_scenes import ERF_CAMVID, run_scenes, score_scenes
 from erfbook.experiments.training_scenes import SMOKE as SMOKE_SCENES
+from erfbook.experiments.weights import has_weights, load_weights
 from erfbook.models.cifar_resnet import CifarResNet
 from erfbook.models.residual import ResidualUnit
 from erfbook.records import Record, Spec
@@ -276,6 +277,21 @@ def test_the_field_before_training_is_that_of_the_untrained_network(tiny):
     images = data.limited(48, 20).standardise(data.test.images[:3])
     expected = fields.describe(erf.measure(model, images, "features"))
     assert tiny[1].metrics["running_mass"][0] == expected["mass"]
+
+
+def test_a_run_on_a_whole_set_keeps_its_network_and_a_short_one_does_not(tiny):
+    assert not has_weights(tiny[0])
+    config = replace(TINY, n_train=0, epochs=0.02, moments=(0, 0.02))
+    outcome = run_classes(config, 0, Workspace())
+    record = Record(ERF_TRAINING.spec(config, 0), outcome.metrics, outcome.arrays)
+    data = datasets.load("patches32").limited(0, 20)
+    model = config.build(len(data.classes)).eval()
+    seen = []
+    for _ in range(2):  # as built, which must not do, and as trained
+        found = fields.look(model, fields.Probe.of(data, config.n_images, config.n_calibration))
+        seen.append(found["running_mass"] == record.metrics["running_mass"][-1])
+        load_weights(model, record)
+    assert seen == [False, True]
 
 
 def test_scenes_run_and_name_their_results():

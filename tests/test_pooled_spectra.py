@@ -28,6 +28,7 @@ from erfbook.experiments.pooled.networks import (
 from erfbook.experiments.pooled.plans import SMOKE
 from erfbook.experiments.registry import Workspace, obtain
 from erfbook.experiments.training_fields import initialise
+from erfbook.experiments.weights import load_weights
 from erfbook.records import Store
 
 N_IMAGES = 8
@@ -140,7 +141,7 @@ def test_after_training_the_network_is_the_one_in_the_store(store):
     trained = store.find(pool_training().spec(NETWORK, 0))
     model = untrained()
     images, labels = first_images()
-    networks.load_weights(model, trained)
+    load_weights(model, trained)
     agree(record, dense_values(model, images, labels))
     rejects(lambda dense: agree(record, dense), dense_untrained("calibrated"))
 

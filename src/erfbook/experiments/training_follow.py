@@ -18,6 +18,9 @@ from erfbook.experiments.training_fields import (
     look,
     split_arrays,
 )
+from erfbook.experiments.weights import weights_to_arrays
+
+KEPT = 250_000  # parameters; their network goes into the record
 
 Score = Callable[[nn.Module, ImageSet, Split], dict[str, float]]
 Afterwards = Callable[[nn.Module, Probe], dict]
@@ -88,4 +91,8 @@ def follow(
         "n_steps": history.n_steps,
         "note": data.note,
     }
-    return Outcome(metrics, arrays | control_maps, {"images_per_s": history.images_per_s})
+    arrays |= control_maps
+    # A small network trained on all of a set is worth keeping; a reader's short run is not.
+    if not config.n_train and sum(p.numel() for p in model.parameters()) <= KEPT:
+        arrays |= weights_to_arrays(model)
+    return Outcome(metrics, arrays, {"images_per_s": history.images_per_s})

@@ -10,7 +10,6 @@ import functools
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +17,7 @@ from erfbook import datasets, training
 from erfbook.datasets import ImageSet
 from erfbook.errors import UserError
 from erfbook.experiments.registry import Experiment, Outcome, Workspace, make
+from erfbook.experiments.weights import load_weights, weights_to_arrays
 from erfbook.models.pooled import PooledNet, pooled_resnet50, pooled_vgg
 from erfbook.records import Record
 
@@ -28,7 +28,6 @@ TITLES = {"vgg": "VGG", "resnet50": "ResNet-50"}
 FIELDS = {"vgg": (181, 359, 537, 715), "resnet50": (108, 213, 318, 423)}  # px, by stride
 STATED = {"vgg": (181, 359, 537, 715), "resnet50": (110, 213, 318, 423)}  # px, as printed
 FIRST_CHANNELS = 64  # of both networks at full width
-WEIGHTS = "weights."  # prefix of the arrays that are the network's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,21 +203,6 @@ def trained_network(config: NetworkConfig, seed: int, workspace: Workspace) -> P
     model = build_network(config, seed, n_classes)
     load_weights(model, record)
     return model.eval().to(workspace.device)
-
-
-def weights_to_arrays(model: nn.Module) -> dict[str, np.ndarray]:
-    """Return parameters and buffers by name, as a record's arrays."""
-    return {WEIGHTS + name: value.cpu().numpy() for name, value in model.state_dict().items()}
-
-
-def load_weights(model: nn.Module, record: Record) -> None:
-    """Put a record's weights into a network of the same configuration."""
-    state = {
-        name.removeprefix(WEIGHTS): torch.from_numpy(np.array(value))
-        for name, value in record.arrays.items()
-        if name.startswith(WEIGHTS)
-    }
-    model.load_state_dict(state)
 
 
 @functools.cache
