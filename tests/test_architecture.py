@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "sweep": {"experiments", "records", "training", *LOW},
     "claims": {"theory", *LOW},
     "plots": {"theory"},
-    "book": {"claims", "parameters", "records", *LOW},
+    "book": {"claims", "parameters", "records", "experiments", *LOW},
     "cli": {"parameters", "claims", "book", "erf", "rf", "datasets", "records", "sweep", *LOW},
     "__main__": {"cli"},
     "__init__": set(),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from erfbook import claims, parameters
-from erfbook.book import build, execute, fingerprint, paths, results, scoreboard
+from erfbook.book import build, execute, fingerprint, paths, results, scoreboard, times
 from erfbook.errors import RunError, UserError
+from erfbook.experiments.catalogue import EXPERIMENTS
+from erfbook.records import Record, Spec, Store
 
 NAMES = ("fourier_binomial", "erf_verification")
 SOURCE = """\
@@ -320,3 +324,30 @@ def test_the_folder_of_pages_is_replaced_as_a_whole(tmp_path):
     assert [p.name for p in old.iterdir()] == ["index.html"]
     assert (old / "index.html").read_text() == "new"
     assert Path(new / "index.html").exists()
+
+
+def test_the_page_of_times_says_what_runs_and_chapters_took(project):
+    build.execute_all(project, [plan(project)], jobs=1)
+    executed = project.executed / "smoke"
+    took = results.read_took(executed / f"{NAMES[0]}.ipynb")
+    assert took.profile == "smoke" and took.megabytes > 10 and "thread" in took.device
+    shown = f"{took.seconds:.1f} s"
+    assert shown in (executed / f"{NAMES[0]}.ipynb").read_text(), "the footer says the same"
+    store = Store(project.records)
+    experiment = EXPERIMENTS["erf-distance"]
+    config = experiment.plans["paper"][0][0]
+    spec = lambda seed: Spec(  # noqa: E731
+        experiment.name, experiment.version, asdict(config), seed, "data"
+    )
+    for seed, seconds in enumerate((60.0, 120.0, 3600.0)):
+        about = {"device": "A <fast> one", "threads": 4, "seconds": seconds}
+        store.save(Record(spec(seed), {}, provenance=about))
+    page = times.render(executed, store)
+    assert f'<a href="{NAMES[0]}.html">' in page and NAMES[1] not in page
+    (row,) = [line for line in page.split("<tr>") if "<code>erf-distance</code>" in line]
+    cells = re.findall("<td>(.*?)</td>", row)
+    assert cells[1:] == [
+        *("paper", "paper", "A &lt;fast&gt; one, 4 threads"),
+        *("3", "2 min (1 min to 1 h)", "1 h 3 min"),
+    ]
+    assert "There are none." in times.render(executed, Store(project.root / "none"))

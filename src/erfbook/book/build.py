@@ -18,9 +18,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from erfbook import claims
-from erfbook.book import execute, fingerprint, results, scoreboard
+from erfbook.book import execute, fingerprint, results, scoreboard, times
 from erfbook.book.paths import Project
 from erfbook.errors import RunError, UserError
+from erfbook.records import Store
 
 
 def build(project: Project, profile: str, output: Path, jobs: int | None = None) -> Path:
@@ -137,7 +138,7 @@ class _Worker:
 
 
 def _write_pages(project: Project, plans: list[execute.Execution], profile: str) -> None:
-    """Put the executed notebooks and the scoreboard where the book looks for its chapters."""
+    """Put notebooks, scoreboard and times where the book looks for its chapters."""
     project.chapters.mkdir(parents=True, exist_ok=True)
     for stale in project.chapters.glob("*.ipynb"):
         if stale.stem not in project.notebooks:
@@ -145,10 +146,14 @@ def _write_pages(project: Project, plans: list[execute.Execution], profile: str)
     for item in plans:
         _copy_if_changed(_stored(project, item), project.chapters / f"{item.notebook}.ipynb")
     verdicts = claims.judge(claims.load(project.ledger), results.read_all(project.chapters))
-    page = scoreboard.render(verdicts, profile)
-    target = project.chapters / "scoreboard.md"
-    if not target.exists() or target.read_text(encoding="utf-8") != page:
-        target.write_text(page, encoding="utf-8")
+    pages = {
+        "scoreboard": scoreboard.render(verdicts, profile),
+        "times": times.render(project.chapters, Store(project.records)),
+    }
+    for name, page in pages.items():
+        target = project.chapters / f"{name}.md"
+        if not target.exists() or target.read_text(encoding="utf-8") != page:
+            target.write_text(page, encoding="utf-8")
 
 
 def _copy_if_changed(source: Path, target: Path) -> None:

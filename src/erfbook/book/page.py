@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import math
@@ -13,15 +14,15 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from IPython.display import display, publish_display_data
 
 from erfbook import claims, parameters, profiles
-from erfbook.book import paths
+from erfbook.book import paths, results
 from erfbook.book.tables import number, verdict_table
 from erfbook.records import Store
+from erfbook.records.provenance import name_device
 
 # The prefix under which MyST-NB finds glued outputs; `{glue:text}` reads the text, we the JSON.
 _MIME = "application/papermill.record/"
@@ -107,7 +108,14 @@ class Page:
         own = [c for c in claims.load(project.ledger) if set(c.notebooks) == {self.notebook}]
         verdicts = claims.judge(own, self.results.values())
         table = verdict_table(verdicts, kind="run-verdicts", notebook=self.notebook)
-        display(_Card(table + _footer(self, project)))
+        took = results.Took(
+            seconds=time.perf_counter() - self.started,
+            megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            device=_device(),
+            profile=self.profile,
+        )
+        about = {results.TOOK: dataclasses.asdict(took)}
+        display(_Card(table + _footer(took, project)), metadata=about)
 
 
 def begin(notebook: str, namespace: Mapping[str, Any]) -> Page:
@@ -193,19 +201,17 @@ def _listed(value: Any) -> str:
     return ", ".join(number(v) for v in value) if isinstance(value, tuple) else number(value)
 
 
-def _footer(page: Page, project: paths.Project) -> str:
+def _footer(took: results.Took, project: paths.Project) -> str:
     import matplotlib
     import numpy
     import torch
 
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    seconds = time.perf_counter() - page.started
     versions = ", ".join(
         f"{module.__name__} {module.__version__}" for module in (torch, numpy, matplotlib)
     )
     return (
-        f'<p class="run-footer">Profile {page.profile} · commit {_commit(project)} · '
-        f"{_device()} · {seconds:.1f} s · peak memory {megabytes:.0f} MB · "
+        f'<p class="run-footer">Profile {took.profile} · commit {_commit(project)} · '
+        f"{took.device} · {took.seconds:.1f} s · peak memory {took.megabytes:.0f} MB · "
         f"Python {platform.python_version()}, {versions}</p>"
     )
 
@@ -215,15 +221,9 @@ def _device() -> str:
     import torch
 
     if torch.cuda.is_initialized() and torch.cuda.max_memory_allocated() > 0:
-        return torch.cuda.get_device_name()
+        return name_device("cuda")
     n_threads = torch.get_num_threads()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {n_threads} thread{'s' if n_threads > 1 else ''}"
+    return f"{name_device('cpu')}, {n_threads} thread{'s' if n_threads > 1 else ''}"
 
 
 def _commit(project: paths.Project) -> str:

@@ -50,7 +50,7 @@ class Project:
 
     @property
     def chapters(self) -> Path:
-        """The folder of generated pages: executed notebooks and the scoreboard."""
+        """The folder of generated pages: executed notebooks, scoreboard, times."""
         return self.root / "book" / "chapters"
 
     @property

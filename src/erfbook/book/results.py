@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from erfbook.claims import Result
 from erfbook.errors import UserError
 
 RECORD = "application/papermill.record/json"
+TOOK = "erfbook-took"  # key of a last output's metadata
+
+
+@dataclass(frozen=True)
+class Took:
+    """What the execution of a notebook took, and where: device with its number of threads."""
+
+    seconds: float
+    megabytes: float
+    device: str
+    profile: str
 
 
 def read(path: Path) -> tuple[Result, ...]:
@@ -23,6 +35,17 @@ def read(path: Path) -> tuple[Result, ...]:
         return tuple(Result(notebook=path.stem, **record) for record in _records(notebook))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path} is no whole notebook; erfbook build makes it anew") from None
+
+
+def read_took(path: Path) -> Took | None:
+    """Return what an executed notebook took; None if it does not say."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            found = output.get("metadata", {}).get(TOOK)
+            if found is not None:
+                return Took(**found)
+    return None
 
 
 def read_all(folder: Path) -> tuple[Result, ...]:
