@@ -45,10 +45,9 @@ def render(chapters: Path, store: Store) -> str:
             "# What it takes\n",
             "Every time on this page is read from the run that took it; none is an estimate.\n",
             "## This book's chapters\n",
-            f"{len(own)} notebooks, {duration(sum(t.seconds for t in own.values()))} of kernel "
-            "time in all. Several run at once, and what was kept from an earlier run "
-            "is not computed again.\n",
-            _table(_CHAPTERS, map(_chapter_row, own.items())) if own else "None was run.\n",
+            "From a kernel's start to its last cell. Several notebooks run at once, and what is "
+            "kept from an earlier run is not computed again.\n",
+            _table(_CHAPTERS, map(_chapter_row, own.items())),
             "\n## Published runs\n",
             "The runs behind the published records, which the chapters read instead of making them "
             "again. Times are medians, and smallest and largest where they differ; most "
