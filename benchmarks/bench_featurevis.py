@@ -7,7 +7,7 @@ on the same objective, parametrisation (1/f Fourier, decorrelated colours, Adam 
 number of steps, with its transforms switched off, which would move the unit's field. A peer that
 is not installed is left out, with the reason; `make bench` installs those of peers.txt.
 
-    python benchmarks/bench_featurevis.py            # all of it, about two minutes on two cores
+    python benchmarks/bench_featurevis.py            # all of it, about four minutes on two cores
     python benchmarks/bench_featurevis.py batches    # or one of: batches laptop lucent
 """
 
@@ -27,7 +27,7 @@ from torch import nn
 from erfbook import featurevis, models, rf
 
 SIDE, N_IMAGES, STEPS = 224, 8, 4  # few steps: a call's analysis weighs more than in a long run
-SMALL = (80, 12, 14, ("_blocks.2", "_blocks.4", "_blocks.6"))  # the chapter's, on a laptop
+SMALL = (80, 20, 14, ("_blocks.2", "_blocks.4", "_blocks.6"))  # the chapter's, on a laptop
 LAYERS = ("_blocks.4", "_blocks.7", "_blocks.15")  # fields of 67, 147 and 851 px
 CHANNELS = range(N_IMAGES)
 
@@ -130,7 +130,8 @@ def laptop(model: nn.Module) -> None:
     for layer in layers:
         (row, column), field = analysis[layer].central_unit, analysis[layer].size[0]
         places = [(row, column), (0, column), (0, 0)]
-        for units, words in ((places, "three places"), ([None], "all units")):
+        both = ((places, "three places"), ([None], "all units"))
+        for units, words in both if layer == layers[1] else both[:1]:
             report.compare(
                 f"{words}, field {field} px",
                 partial(
@@ -141,7 +142,7 @@ def laptop(model: nn.Module) -> None:
                     settings=settings,
                 ),
                 partial(plain_loop, model, layer, units),
-                repeats=2,
+                repeats=1,
                 items=n_channels * len(units),
             )
 
