@@ -20,7 +20,12 @@ from erfbook.experiments import training_initial as initial
 from erfbook.experiments import training_tables as tables
 from erfbook.experiments.catalogue import EXPERIMENTS
 from erfbook.experiments.registry import Workspace
-from erfbook.experiments.training_classes import ERF_TRAINING, SMOKE, run_classes
+from erfbook.experiments.training_classes import (
+    ERF_TRAINING,
+    SMOKE,
+    ChangedConfig,
+    run_classes,
+)
 from erfbook.experiments.training_scenes import ERF_CAMVID, run_scenes, score_scenes
 from erfbook.experiments.training_scenes import SMOKE as SMOKE_SCENES
 from erfbook.experiments.weights import has_weights, load_weights
@@ -292,6 +297,24 @@ def test_a_run_on_a_whole_set_keeps_its_network_and_a_short_one_does_not(tiny):
         seen.append(found["running_mass"] == record.metrics["running_mass"][-1])
         load_weights(model, record)
     assert seen == [False, True]
+
+
+def test_group_norm_has_one_reading_and_a_ring_no_border():
+    def built(**changes):
+        torch.manual_seed(3)
+        return ChangedConfig(**{**vars(TINY), "n_blocks": 2, **changes}).build(7).eval()
+
+    plain, group, ring = built(), built(norm="group"), built(padding_mode="circular")
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    probe = fields.Probe(images, images + 1)
+    for model, same in ((plain, False), (group, True)):
+        seen = fields.look(model, probe)
+        assert (seen["running_mass"] == seen["calibrated_mass"]) is same
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in group.modules())
+    shifted = torch.roll(images, (5, 9), (2, 3))
+    for model, same in ((plain, False), (ring, True)):
+        moved = torch.roll(model.features(images), (5, 9), (2, 3))
+        assert torch.allclose(model.features(shifted), moved, atol=1e-5) is same
 
 
 def test_scenes_run_and_name_their_results():

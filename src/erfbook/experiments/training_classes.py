@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from erfbook import training
 from erfbook.experiments.registry import Experiment, Outcome, Workspace
@@ -84,6 +85,33 @@ class ClassConfig:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChangedConfig(ClassConfig):
+    """A run of a network that differs in what a plain configuration takes for granted.
+
+    Args:
+        padding_mode: ``zeros``, or ``circular``: on a ring no unit is near a border.
+        norm: ``batch``, or ``group``: four groups of channels within each image, which have no
+            running statistics, so that the network before training is one network.
+    """
+
+    padding_mode: str = "zeros"
+    norm: str = "batch"
+
+    def build(self, n_classes: int) -> CifarResNet:
+        """Return the untrained network, from the current seed."""
+        network = super().build(n_classes)
+        for module in list(network.modules()):
+            if isinstance(module, nn.Conv2d):
+                module.padding_mode = self.padding_mode  # type: ignore[assignment]
+            norm = getattr(module, "norm", None)
+            if self.norm == "group" and isinstance(norm, nn.BatchNorm2d):
+                group = nn.GroupNorm(4, norm.num_features)
+                group.weight = norm.weight  # as initialised
+                module.norm = group
+        return network
+
+
 def run_classes(config: ClassConfig, seed: int, workspace: Workspace) -> Outcome:
     """Train one classifier and measure its central unit's field before, during and after."""
     return follow(config, seed, workspace, score=score_classes, afterwards=depth_fields)
@@ -122,6 +150,9 @@ VARIANTS = (
     replace(CPU, name="cpu, a third of the rate", lr=0.03),
     replace(CPU, name="cpu, no weight decay", weight_decay=0.0),
     replace(CPU, name="cpu, no crops or mirrors", crop_padding=0, flip=False),
+    replace(CPU, name="cpu, half the width", channels=8),
+    ChangedConfig(**{**vars(CPU), "name": "cpu, group norm", "norm": "group"}),
+    ChangedConfig(**{**vars(CPU), "name": "cpu, circular padding", "padding_mode": "circular"}),
 )
 # A reader's own run: fewer blocks (field 37 px, still more than the image), fewer images.
 LAPTOP = ClassConfig(
