@@ -29,7 +29,13 @@ profile = "laptop"  # smoke, laptop or paper
 # %% tags=["hide-input"]
 from erfbook import plots
 from erfbook.book import page
-from erfbook.experiments import registry, training_growth, training_initial, training_tables
+from erfbook.experiments import (
+    registry,
+    training_growth,
+    training_initial,
+    training_redo,
+    training_tables,
+)  # fmt: skip
 from erfbook.experiments.training_classes import ERF_TRAINING
 from erfbook.experiments.training_scenes import ERF_CAMVID
 
@@ -211,6 +217,17 @@ training_tables.tabulate_classes(published, [growth])
 
 # %%
 training_tables.tabulate_scenes(published_scenes, [scene_growth])
+
+# %% [markdown]
+# (sec-et-redo)=
+# ### Without training
+#
+# **A small network that was trained on all of a set is part of its record**, with the record's checksum. Here each published one, {glue:text}`n_redone:d` so far, is loaded and measured anew: on the record's own images where they are at hand, else on patches of photographs. A network of yours is one line away: `erfbook erf`.
+
+# %%
+redone = training_redo.redo_all([run.published])
+run.report("n_redone", len(redone))
+training_redo.tabulate_redone(redone)
 
 # %% [markdown]
 # ## What would refute it

@@ -26,12 +26,13 @@ from erfbook.experiments.training_classes import (
     ChangedConfig,
     run_classes,
 )
+from erfbook.experiments.training_redo import redo, redo_all, tabulate_redone
 from erfbook.experiments.training_scenes import ERF_CAMVID, run_scenes, score_scenes
 from erfbook.experiments.training_scenes import SMOKE as SMOKE_SCENES
-from erfbook.experiments.weights import has_weights, load_weights
+from erfbook.experiments.weights import has_weights
 from erfbook.models.cifar_resnet import CifarResNet
 from erfbook.models.residual import ResidualUnit
-from erfbook.records import Record, Spec
+from erfbook.records import Record, Spec, Store
 
 TINY = replace(
     SMOKE, n_train=48, n_test=20, n_blocks=1, epochs=1, batch_size=16, moments=(0, 0.5, 1),
@@ -284,19 +285,23 @@ def test_the_field_before_training_is_that_of_the_untrained_network(tiny):
     assert tiny[1].metrics["running_mass"][0] == expected["mass"]
 
 
-def test_a_run_on_a_whole_set_keeps_its_network_and_a_short_one_does_not(tiny):
+def test_a_run_on_a_whole_set_keeps_its_network_to_be_measured_again(tiny, tmp_path):
     assert not has_weights(tiny[0])
     config = replace(TINY, n_train=0, epochs=0.02, moments=(0, 0.02))
     outcome = run_classes(config, 0, Workspace())
     record = Record(ERF_TRAINING.spec(config, 0), outcome.metrics, outcome.arrays)
-    data = datasets.load("patches32").limited(0, 20)
-    model = config.build(len(data.classes)).eval()
-    seen = []
-    for _ in range(2):  # as built, which must not do, and as trained
-        found = fields.look(model, fields.Probe.of(data, config.n_images, config.n_calibration))
-        seen.append(found["running_mass"] == record.metrics["running_mass"][-1])
-        load_weights(model, record)
-    assert seen == [False, True]
+    redone = redo(record)
+    assert redone.same_images and redone.here == redone.recorded
+    name = "weights.features.stem.conv.weight"
+    other = replace(record, arrays={**record.arrays, name: record.arrays[name] * [[[[-1]]]]})
+    assert redo(other).here != redone.recorded
+    store = Store(tmp_path)
+    assert tabulate_redone(redo_all([store])) is None
+    store.save(record)
+    store.save(tiny[0])
+    table = tabulate_redone(redo_all([store, store]))
+    assert list(table.index) == ["tiny, seed 0"]
+    assert table["measured on"].iloc[0] == outcome.metrics["note"]
 
 
 def test_group_norm_has_one_reading_and_a_ring_no_border():
