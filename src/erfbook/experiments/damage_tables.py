@@ -6,7 +6,6 @@ import pandas as pd
 
 from erfbook.experiments.damage_speed import FASTER
 from erfbook.experiments.damage_study import MEASURES, SIGNIFICANT, Starts
-from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.training_tables import set_side_by_side
 
 LABELS = {
@@ -54,13 +53,13 @@ def tabulate_races(starts: Starts) -> pd.DataFrame:
         rows.append(
             {
                 "": f"{LABELS[new]} against {LABELS[base]}",
-                "speed, training loss": _interval(loss.mean),
+                "speed, training loss": loss.mean.text(),
                 "p": f"{loss.p_value:.3f}",
                 "p, Holm": f"{starts.holm[new, base]:.3f}",
                 f"seeds ≥ {FASTER:g} ×": f"{loss.n_faster} of {starts.n_seeds}",
                 f"seeds ≤ 1/{FASTER:g} ×": f"{loss.n_slower} of {starts.n_seeds}",
                 "never arrived": str(loss.n_censored),
-                "speed, test accuracy": _interval(accuracy.mean),
+                "speed, test accuracy": accuracy.mean.text(),
             }
         )
     return pd.DataFrame(rows).set_index("").rename_axis(None)
@@ -93,17 +92,13 @@ def _cells(starts: Starts) -> dict[str, str]:
     return {
         "data": starts.note,
         "seeds": str(starts.n_seeds),
-        "soft over He": _interval(soft.mean),
-        "soft over Xavier": _interval(race["soft", "xavier"].mean),
-        "He over Xavier": _interval(race["he", "xavier"].mean),
+        "soft over He": soft.mean.text(),
+        "soft over Xavier": race["soft", "xavier"].mean.text(),
+        "He over Xavier": race["he", "xavier"].mean.text(),
         "seeds ≥ 1.3 ×, soft over He": f"{soft.n_faster} of {starts.n_seeds}",
         "seeds ≤ 1/1.3 ×, soft over He": f"{soft.n_slower} of {starts.n_seeds}",
         "He over He of another seed ≥ 1.3 ×": f"{starts.luck:.0%}",
         "significant (Holm)": f"{n_significant} of {len(starts.holm)}",
-        "corners over He": _interval(race["corners", "he"].mean),
-        "soft over corners": _interval(race["soft", "corners"].mean),
+        "corners over He": race["corners", "he"].mean.text(),
+        "soft over corners": race["soft", "corners"].mean.text(),
     }
-
-
-def _interval(e: Estimate) -> str:
-    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"

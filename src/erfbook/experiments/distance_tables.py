@@ -10,6 +10,7 @@ import pandas as pd
 
 from erfbook.experiments.distance_runs import DISTANCE
 from erfbook.experiments.distance_summary import DistanceStudy, Task, say_steps, summarise_task
+from erfbook.experiments.training_growth import mean_interval
 from erfbook.models.valid import valid_field_px
 from erfbook.records import Record, Store
 
@@ -51,6 +52,7 @@ def tabulate_published(store: Store) -> pd.DataFrame:
                 "runs": len(task.steps_to_learn),
                 "accuracy": f"{task.after('accuracy').mean():.1%}",
                 "half of the mass within": _arrow(task, "radius50"),
+                "after over before": _growth(task, "radius50"),
             }
         )
     return pd.DataFrame(rows or [{"published records": "none yet"}])
@@ -67,6 +69,10 @@ def describe_network(settings: Mapping[str, Any]) -> str:
     field = valid_field_px(kernels, dilations)
     words = f"kernels {' '.join(map(str, kernels))}{dilated}"
     return f"{words}, {settings['channels']} channels, field {field} px"
+
+
+def _growth(task: Task, name: str) -> str:
+    return mean_interval(task.after(name) / task.before(name), log=True).text()
 
 
 def _arrow(task: Task, name: str) -> str:

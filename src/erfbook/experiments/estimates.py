@@ -44,6 +44,19 @@ class Estimate:
         plain = {"value": self.value, "n": self.n}
         return {**plain, "low": self.low, "high": self.high} if self.n > 1 else plain
 
+    def text(self, form: str = "{:.2f}") -> str:
+        """Return value and interval as a table shows them.
+
+        >>> Estimate(1.2345, 1.0, 1.5, 3).text(), Estimate(0.5, 0.5, 0.5, 1).text("{:+.1%}")
+        ('1.23 [1.00, 1.50]', '+50.0%')
+        >>> Estimate(math.nan, math.nan, math.nan, 0).text()
+        '–'
+        """
+        if math.isnan(self.value):
+            return "–"
+        value, low, high = (form.format(x) for x in (self.value, self.low, self.high))
+        return value if self.n < 2 else f"{value} [{low}, {high}]"
+
     def z_score(self, expected: float) -> float:
         """Return how many standard errors the value lies above ``expected``."""
         difference = self.value - expected

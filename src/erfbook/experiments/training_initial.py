@@ -182,5 +182,4 @@ def _mean(values: np.ndarray) -> Estimate:
 
 
 def _interval(values: np.ndarray) -> str:
-    e = _mean(values)
-    return f"{e.value:.1f} [{e.low:.1f}, {e.high:.1f}]"
+    return _mean(values).text("{:.1f}")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.training_classes import ERF_TRAINING as CLASSES
 from erfbook.experiments.training_classes import ClassConfig
 from erfbook.experiments.training_fields import READINGS, choose_dataset
@@ -133,7 +132,7 @@ def tabulate_growths(growths: Sequence[Growth]) -> pd.DataFrame:
         row = {"configuration": _title(growth), "accuracy": _percent(growth, "accuracy")}
         for reading in READINGS:
             for name, word in (("mass", "|g|"), ("mass_square", "g²"), ("pixels", "luo's size")):
-                row[f"{reading}, {word}"] = _text(growth.ratio(reading, name), "{:.2f}")
+                row[f"{reading}, {word}"] = growth.ratio(reading, name).text("{:.2f}")
         rows.append(row)
     return (
         pd.DataFrame(rows)
@@ -148,7 +147,7 @@ def _class_cells(growth: Growth) -> dict[str, str]:
         "size before, running statistics": _px(growth.before("running")),
         "size before, calibrated": _px(growth.before("calibrated")),
         "size after": _px(growth.after()),
-        "share of the image after": _text(mean_interval(growth.after("filled")), "{:.0%}"),
+        "share of the image after": mean_interval(growth.after("filled")).text("{:.0%}"),
         **_ratios(growth, "mass"),
     }
 
@@ -166,7 +165,7 @@ def _scene_cells(growth: Growth) -> dict[str, str]:
 def _ratios(growth: Growth, name: str) -> dict[str, str]:
     words = {"running": "running statistics", "calibrated": "calibrated"}
     return {
-        f"after over before, {words[r]}": _text(growth.ratio(r, name), "{:.2f}") for r in READINGS
+        f"after over before, {words[r]}": growth.ratio(r, name).text("{:.2f}") for r in READINGS
     }
 
 
@@ -184,17 +183,11 @@ def _title(growth: Growth) -> str:
 
 
 def _percent(growth: Growth, name: str) -> str:
-    return _text(mean_interval(growth.numbers[name][:, -1]), "{:.1%}")
+    return mean_interval(growth.numbers[name][:, -1]).text("{:.1%}")
 
 
 def _px(values) -> str:
-    return _text(mean_interval(values, log=True), "{:.1f}") + " px"
-
-
-def _text(e: Estimate, form: str) -> str:
-    """Return an estimate as text, with its interval where it has one."""
-    text = form.format(e.value)
-    return text if e.n < 2 else f"{text} [{form.format(e.low)}, {form.format(e.high)}]"
+    return mean_interval(values, log=True).text("{:.1f}") + " px"
 
 
 def _base(plan: Sequence[tuple[Any, int]], profile: str) -> Any:

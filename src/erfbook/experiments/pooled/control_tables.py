@@ -8,7 +8,6 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.pooled.control import (
     FURTHER,
     KINDS,
@@ -150,7 +149,7 @@ def tabulate_effects(studies: Sequence[Study], measure: str) -> pd.DataFrame:
     table = {}
     for study in studies:
         head = f"{study.name}, {study.n_seeds} seeds"
-        cells = {NAMES[e]: text(study.effect(e, measure)) for e in EFFECTS}
+        cells = {NAMES[e]: study.effect(e, measure).text("{:+.1f}") for e in EFFECTS}
         table[head] = cells
         if study.n_seeds > 1:
             resampled = {e: study.resampled(e, measure) for e in EFFECTS}
@@ -171,11 +170,6 @@ def tabulate_swaps(study: Study) -> pd.DataFrame:
             f"run {other}": sum(swapped) / len(swapped),
         }
     return pd.DataFrame.from_dict(rows, orient="index").map("{:.1f}".format)
-
-
-def text(e: Estimate) -> str:
-    """Return a signed estimate in points with its interval where it has one."""
-    return f"{e.value:+.1f}" + (f" [{e.low:+.1f}, {e.high:+.1f}]" if e.n > 1 else "")
 
 
 def _heading(measure: str, rate: float) -> str:

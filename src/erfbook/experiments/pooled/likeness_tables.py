@@ -133,9 +133,9 @@ def tabulate_choices(family: Family) -> pd.DataFrame:
         rows[words] = {
             f"deep, {family.fields[0]} px": f"{levels[0].value:.2f}",
             f"deep, {family.fields[-1]} px": f"{levels[-1].value:.2f}",
-            "deep loss": _text(family.drop("deep", choice)),
-            "early loss": _text(family.drop("early", choice)),
-            "deep less early": _text(family.excess(choice)),
+            "deep loss": family.drop("deep", choice).text(),
+            "early loss": family.drop("early", choice).text(),
+            "deep less early": family.excess(choice).text(),
         }
     return pd.DataFrame(rows).T
 
@@ -168,14 +168,14 @@ def _cells(family: Family) -> dict[str, str]:
     return {
         "networks": f"{family.n_networks} seeds, {n_pairs} pair{'s' * (n_pairs > 1)}",
         "layers; the middle one": f"{n_layers}; the {(n_layers + 1) // 2}th",
-        "deep CKA, smallest field": _text(deep[0]),
-        "deep CKA, largest field": _text(deep[-1]),
-        "loss of deep layers": _text(family.drop("deep")),
-        "loss of early layers": _text(family.drop("early")),
-        "deep loss less early loss": _text(family.excess()),
-        "change of deep CKA per 100 px": _text(family.slope(), "{:+.3f}"),
-        "deep with early layers of one network, loss": _text(family.isolation_drop()),
-        "loss of deep layers, untrained": _text(family.drop("deep", "untrained")),
+        "deep CKA, smallest field": deep[0].text(),
+        "deep CKA, largest field": deep[-1].text(),
+        "loss of deep layers": family.drop("deep").text(),
+        "loss of early layers": family.drop("early").text(),
+        "deep loss less early loss": family.excess().text(),
+        "change of deep CKA per 100 px": family.slope().text("{:+.3f}"),
+        "deep with early layers of one network, loss": family.isolation_drop().text(),
+        "loss of deep layers, untrained": family.drop("deep", "untrained").text(),
         "test accuracy, smallest and largest field": ", ".join(f"{a:.1%}" for a in accuracies),
     }
 
@@ -194,8 +194,3 @@ def _is_whole(record: Record) -> bool:
 def _word_p(estimate: Estimate) -> str:
     p = p_value(estimate)
     return "no p-value with one pair" if math.isnan(p) else f"p = {p:.2g}"
-
-
-def _text(e: Estimate, form: str = "{:.2f}") -> str:
-    text = form.format(e.value)
-    return text if e.low == e.high else f"{text} [{form.format(e.low)}, {form.format(e.high)}]"

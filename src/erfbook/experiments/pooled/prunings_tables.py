@@ -140,7 +140,7 @@ def tabulate_trends(studies: Sequence[Study]) -> pd.DataFrame:
                 {
                     "": f"{TITLES[study.architecture]}: {words}",
                     "the paper": claimed,
-                    "points a step of the pool": _interval(estimate),
+                    "points a step of the pool": estimate.text("{:+.1f}"),
                     "seeds": str(estimate.n),
                     "which": say_trend(estimate),
                 }
@@ -229,10 +229,6 @@ def _spread(values: np.ndarray, *, seeds: bool = False) -> str:
     if len(values) < 2:
         return f"{values.mean():.1f}{n}"
     return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}{n}"
-
-
-def _interval(e: Estimate) -> str:
-    return f"{e.value:+.1f}" if e.n < 2 else f"{e.value:+.1f} [{e.low:+.1f}, {e.high:+.1f}]"
 
 
 PAPER_TABLES = {"table 1": TABLE_1, "table 2": TABLE_2}

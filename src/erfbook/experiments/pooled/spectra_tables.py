@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.pooled.spectra_study import Pools, compare_ends, measure_growth
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.experiments.training_tables import set_side_by_side
@@ -73,10 +72,10 @@ def tabulate_figures(
         for name, word in _MEASURES.items():
             row = f"{TITLES[architecture]}, {_MOMENTS[moment]}: growth of {word}"
             paper[row] = says.get(name, "no statement") if moment == "before" else "figure only"
-            own[row] = _interval(measure_growth(pools, name))
+            own[row] = measure_growth(pools, name).text()
             if (architecture, moment) in published:
                 scale, theirs = published[architecture, moment]
-                cell = f"{_interval(measure_growth(theirs, name))}, {len(theirs.seeds)} seeds"
+                cell = f"{measure_growth(theirs, name).text()}, {len(theirs.seeds)} seeds"
                 cells.setdefault(scale, {})[row] = cell
     note = next(iter(ours.values())).note
     return set_side_by_side(paper, cells, {note: own})
@@ -97,7 +96,7 @@ def tabulate_variants(
                 "setting": word,
                 "λ₁, smallest field": _middle(runs),
                 "λ₁, largest field": _middle(large[word]),
-                "ratio": _interval(compare_ends(runs, large[word])),
+                "ratio": compare_ends(runs, large[word]).text(),
             }
         )
     return pd.DataFrame(rows).set_index("setting").rename_axis(None)
@@ -105,10 +104,3 @@ def tabulate_variants(
 
 def _middle(runs: Sequence[Record]) -> str:
     return f"{mean_interval(np.array([r.arrays['values'][0] for r in runs]), log=True).value:,.3g}"
-
-
-def _interval(e: Estimate) -> str:
-    if np.isnan(e.value):  # of what is not positive everywhere
-        return "–"
-    text = f"{e.value:.2f}"
-    return text if e.n < 2 else f"{text} [{e.low:.2f}, {e.high:.2f}]"

@@ -10,7 +10,6 @@ import pandas as pd
 
 from erfbook import models
 from erfbook.errors import UserError
-from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.registry import obtain
 from erfbook.experiments.seen import position_network as networks
 from erfbook.experiments.seen.position_runs import UNIT_POSITIONS, plan
@@ -147,9 +146,9 @@ def tabulate_likeness(layers: Mapping[str, Layer], space: str) -> pd.DataFrame:
     for key, layer in layers.items():
         within, between = layer.means(space)
         rows[NAMES[key]] = {
-            "within a place": text(within),
-            "between places": text(between),
-            "within less between": text(layer.gap(space)),
+            "within a place": within.text(),
+            "between places": between.text(),
+            "within less between": layer.gap(space).text(),
             "p": f"{layer.p_value(space):.4f}",
             "other channels": f"{layer.others(space):.2f}",
             "channels": layer.n_channels,
@@ -161,18 +160,13 @@ def tabulate_transfer(layers: Mapping[str, Layer]) -> pd.DataFrame:
     """Return what each place reaches and what pictures are worth elsewhere."""
     rows = {
         NAMES[key]: {
-            "edge over centre": text(layer.attains(1)),
-            "corner over centre": text(layer.attains(2)),
-            "centre's at the edge": text(layer.survives(0, 1)),
-            "centre's at the corner": text(layer.survives(0, 2)),
-            "edge's at the centre": text(layer.survives(1, 0)),
-            "corner's at the centre": text(layer.survives(2, 0)),
+            "edge over centre": layer.attains(1).text(),
+            "corner over centre": layer.attains(2).text(),
+            "centre's at the edge": layer.survives(0, 1).text(),
+            "centre's at the corner": layer.survives(0, 2).text(),
+            "edge's at the centre": layer.survives(1, 0).text(),
+            "corner's at the centre": layer.survives(2, 0).text(),
         }
         for key, layer in layers.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def text(e: Estimate) -> str:
-    """Return an estimate with its interval."""
-    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
