@@ -6,10 +6,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from erfbook.experiments.distance_runs import DISTANCE
-from erfbook.experiments.distance_summary import DistanceStudy, Task, say_steps, summarise_task
+from erfbook.experiments.distance_summary import (
+    LEARNT,
+    DistanceStudy,
+    Task,
+    say_steps,
+    summarise_task,
+)
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.models.valid import valid_field_px
 from erfbook.records import Record, Store
@@ -36,7 +44,7 @@ def tabulate_distances(study: DistanceStudy) -> pd.DataFrame:
 
 
 def tabulate_published(store: Store) -> pd.DataFrame:
-    """Return what published records say, a row a network and a task; empty if there are none."""
+    """Return what published records say, a row a network and a task, learnt or not."""
     groups: dict[str, list[Record]] = {}
     for record in store.select(DISTANCE.name):
         groups.setdefault(json.dumps(record.spec.config, sort_keys=True), []).append(record)
@@ -45,14 +53,15 @@ def tabulate_published(store: Store) -> pd.DataFrame:
     rows = []
     for settings, task in found:
         asked = "by lot" if task.distance is None else f"{task.distance} px"
+        is_learnt = task.after("accuracy") >= LEARNT
         rows.append(
             {
                 "network": describe_network(settings),
                 "asked for": asked,
-                "runs": len(task.steps_to_learn),
-                "accuracy": f"{task.after('accuracy').mean():.1%}",
+                "learnt by": f"{is_learnt.sum()} of {len(is_learnt)}",
                 "half of the mass within": _arrow(task, "radius50"),
-                "after over before": _growth(task, "radius50"),
+                "after over before, where learnt": _growth(task, "radius50", is_learnt),
+                "where not": _growth(task, "radius50", ~is_learnt),
             }
         )
     return pd.DataFrame(rows or [{"published records": "none yet"}])
@@ -71,8 +80,10 @@ def describe_network(settings: Mapping[str, Any]) -> str:
     return f"{words}, {settings['channels']} channels, field {field} px"
 
 
-def _growth(task: Task, name: str) -> str:
-    return mean_interval(task.after(name) / task.before(name), log=True).text()
+def _growth(task: Task, name: str, seeds: Bool[np.ndarray, " seed"]) -> str:
+    """Return the factor by which a measure of some seeds changes; a dash where there are none."""
+    factors = (task.after(name) / task.before(name))[seeds]
+    return mean_interval(factors, log=True).text() if len(factors) else "–"
 
 
 def _arrow(task: Task, name: str) -> str:
