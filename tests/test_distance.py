@@ -302,9 +302,9 @@ def test_names_tables_and_figures(study):
         "by lot",
     ]
     published = distance_tables.tabulate_published(store)
-    assert list(published["asked for"]) == ["0 px", "2 px", "4 px", "by lot", "4 px"]
-    assert published["network"].iloc[-1] == "kernels 3, 4 channels, field 3 px"
-    assert "none yet" in distance_tables.tabulate_published(Store(store.folder / "no")).to_string()
+    assert [asked for _, asked in published.index] == ["4 px", "0 px", "2 px", "4 px", "by lot"]
+    assert published.index[0][0] == "1 layer 3 × 3, 4 channels, field 3 px"
+    assert distance_tables.tabulate_published(Store(store.folder / "no")).empty
     draws = distance_task.draw_rings(TINY.rings, 1, seed=0)
     image = distance_task.paint_rings(TINY.rings, draws)[0]
     for draw, shape, rest in (

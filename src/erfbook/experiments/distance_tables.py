@@ -50,34 +50,39 @@ def tabulate_published(store: Store) -> pd.DataFrame:
         groups.setdefault(json.dumps(record.spec.config, sort_keys=True), []).append(record)
     found = [(records[0].spec.config, summarise_task(records)) for records in groups.values()]
     found.sort(key=lambda f: (describe_network(f[0]), f[1].distance is None, f[1].distance or 0))
-    rows = []
+    rows = {}
     for settings, task in found:
         asked = "by lot" if task.distance is None else f"{task.distance} px"
         is_learnt = task.after("accuracy") >= LEARNT
-        rows.append(
-            {
-                "network": describe_network(settings),
-                "asked for": asked,
-                "learnt by": f"{is_learnt.sum()} of {len(is_learnt)}",
-                "half of the mass within": _arrow(task, "radius50"),
-                "after over before, where learnt": _growth(task, "radius50", is_learnt),
-                "where not": _growth(task, "radius50", ~is_learnt),
-            }
-        )
-    return pd.DataFrame(rows or [{"published records": "none yet"}])
+        rows[describe_network(settings), asked] = {
+            "learnt by": f"{is_learnt.sum()} of {len(is_learnt)}",
+            "half of the mass within": _arrow(task, "radius50"),
+            "factor, learnt": _growth(task, "radius50", is_learnt),
+            "factor, not learnt": _growth(task, "radius50", ~is_learnt),
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    if rows:
+        table.index = pd.MultiIndex.from_tuples(rows, names=("network", "asked for"))
+    return table
 
 
 def describe_network(settings: Mapping[str, Any]) -> str:
     """Return a network in words.
 
     >>> describe_network({"kernels": [3, 3], "dilations": [1, 4], "channels": 8})
-    'kernels 3 3, dilations 1 4, 8 channels, field 11 px'
+    '2 layers 3 × 3, dilated, 8 channels, field 11 px'
+    >>> describe_network({"kernels": [3, 5], "dilations": [], "channels": 8})
+    'layers 3, 5, 8 channels, field 7 px'
     """
     kernels, dilations = settings["kernels"], settings["dilations"]
-    dilated = f", dilations {' '.join(map(str, dilations))}" if len(dilations) else ""
+    sides = sorted(set(kernels))
+    plural = "s" if len(kernels) > 1 else ""
+    layers = f"{len(kernels)} layer{plural} {sides[0]} × {sides[0]}"
+    if len(sides) > 1:
+        layers = f"layers {', '.join(map(str, kernels))}"
+    dilated = ", dilated" if len(dilations) else ""
     field = valid_field_px(kernels, dilations)
-    words = f"kernels {' '.join(map(str, kernels))}{dilated}"
-    return f"{words}, {settings['channels']} channels, field {field} px"
+    return f"{layers}{dilated}, {settings['channels']} channels, field {field} px"
 
 
 def _growth(task: Task, name: str, seeds: Bool[np.ndarray, " seed"]) -> str:
