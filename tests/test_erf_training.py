@@ -316,6 +316,8 @@ def test_group_norm_has_one_reading_and_a_ring_no_border():
         seen = fields.look(model, probe)
         assert (seen["running_mass"] == seen["calibrated_mass"]) is same
     assert not any(isinstance(m, nn.BatchNorm2d) for m in group.modules())
+    with pytest.raises(ValueError, match="norm must be batch or group, not 'layer'"):
+        built(norm="layer")
     shifted = torch.roll(images, (5, 9), (2, 3))
     for model, same in ((plain, False), (ring, True)):
         moved = torch.roll(model.features(images), (5, 9), (2, 3))

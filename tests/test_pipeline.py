@@ -171,18 +171,27 @@ def test_a_failing_notebook_stops_the_build_and_names_cell_error_and_rerun(proje
     assert not (project.build / "html").exists()
 
 
-@pytest.mark.parametrize(("kind", "code"), [("UserError", 2), ("RunError", 1)])
-def test_what_a_notebook_refuses_is_one_line_without_its_cell(project, kind, code):
+def test_what_a_notebook_refuses_is_one_line_without_its_cell(project):
     with project.notebooks[NAMES[0]].open("a") as file:
         file.write(
-            f"# %%\nfrom erfbook import errors\nraise errors.{kind}('side 3 is too small')\n"
+            "# %%\nfrom erfbook import errors\nraise errors.UserError('side 3 is too small')\n"
         )
     done = command("run", NAMES[0], "--profile", "smoke")
-    assert done.returncode == code
+    assert done.returncode == 2
     said = f"erfbook: error: notebook {NAMES[0]}: side 3 is too small"
     assert done.stderr.strip().splitlines()[-1] == said
     assert "raise errors" not in done.stderr
     assert not (project.executed / "smoke" / f"{NAMES[0]}.ipynb").exists()
+
+
+def test_work_that_fails_in_a_notebook_keeps_what_ran_until_then(project):
+    with project.notebooks[NAMES[0]].open("a") as file:
+        file.write("# %%\nfrom erfbook import errors\nraise errors.RunError('out of memory')\n")
+    done = command("run", NAMES[0], "--profile", "smoke")
+    assert done.returncode == 1
+    assert "RunError: out of memory" in done.stderr and "run just it again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (project.build / "failed" / f"{NAMES[0]}.ipynb").exists()
 
 
 def test_an_interrupted_build_leaves_nothing_half_made_and_goes_on(project):

@@ -85,7 +85,8 @@ def execute(
                     ),
                 )
             except PapermillExecutionError as error:
-                _raise_said(execution, error)
+                if error.ename == UserError.__name__:  # what was given is to blame, not the cell
+                    raise UserError(f"notebook {execution.notebook}: {error.evalue}") from None
                 kept = project.build / "failed" / f"{execution.notebook}.ipynb"
                 _make_folder(kept.parent)
                 os.replace(made, kept)
@@ -157,13 +158,6 @@ def _kernel_environment() -> Iterator[dict[str, Any]]:
         finally:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _raise_said(execution: Execution, error: Any) -> None:
-    """Say in its own words what the package refused in a cell: no cell of ours is to blame."""
-    for kind in (UserError, RunError):
-        if error.ename == kind.__name__:
-            raise kind(f"notebook {execution.notebook}: {error.evalue}") from None
 
 
 def _explain(execution: Execution, error: Any, kept: Path) -> str:

@@ -50,20 +50,21 @@ def tabulate_published(store: Store) -> pd.DataFrame:
         groups.setdefault(json.dumps(record.spec.config, sort_keys=True), []).append(record)
     found = [(records[0].spec.config, summarise_task(records)) for records in groups.values()]
     found.sort(key=lambda f: (describe_network(f[0]), f[1].distance is None, f[1].distance or 0))
-    rows = {}
+    names, rows = [], []  # lists: two configurations may have one name
     for settings, task in found:
         asked = "by lot" if task.distance is None else f"{task.distance} px"
         is_learnt = task.after("accuracy") >= LEARNT
-        rows[describe_network(settings), asked] = {
-            "learnt by": f"{is_learnt.sum()} of {len(is_learnt)}",
-            "half of the mass within": _arrow(task, "radius50"),
-            "factor, learnt": _growth(task, "radius50", is_learnt),
-            "factor, not learnt": _growth(task, "radius50", ~is_learnt),
-        }
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    if rows:
-        table.index = pd.MultiIndex.from_tuples(rows, names=("network", "asked for"))
-    return table
+        names.append((describe_network(settings), asked))
+        rows.append(
+            {
+                "learnt by": f"{is_learnt.sum()} of {len(is_learnt)}",
+                "half of the mass within": _arrow(task, "radius50"),
+                "factor, learnt": _growth(task, "radius50", is_learnt),
+                "factor, not learnt": _growth(task, "radius50", ~is_learnt),
+            }
+        )
+    heads = ("network", "asked for")
+    return pd.DataFrame(rows, pd.MultiIndex.from_tuples(names, names=heads) if names else None)
 
 
 def describe_network(settings: Mapping[str, Any]) -> str:

@@ -93,6 +93,9 @@ class ChangedConfig(ClassConfig):
         padding_mode: ``zeros``, or ``circular``: on a ring no unit is near a border.
         norm: ``batch``, or ``group``: four groups of channels within each image, which have no
             running statistics, so that the network before training is one network.
+
+    Raises:
+        ValueError: on building, for another norm.
     """
 
     padding_mode: str = "zeros"
@@ -100,6 +103,8 @@ class ChangedConfig(ClassConfig):
 
     def build(self, n_classes: int) -> CifarResNet:
         """Return the untrained network, from the current seed."""
+        if self.norm not in ("batch", "group"):
+            raise ValueError(f"norm must be batch or group, not {self.norm!r}")
         network = super().build(n_classes)
         for module in list(network.modules()):
             if isinstance(module, nn.Conv2d):
@@ -135,7 +140,7 @@ CPU = replace(
     precision="bf16",
     moments=(*EARLY, 1, 2, 3, 4, 6, 8, 10, 12),
 )
-# As many epochs as PAPER, with the weight decay usual for CIFAR's small ResNets: half a night.
+# As many epochs as PAPER, with the weight decay usual for CIFAR's small ResNets.
 LONG = replace(
     CPU,
     name="cpu, 60 epochs",
