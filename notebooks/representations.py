@@ -160,7 +160,7 @@ likeness_tables.tabulate_choices(families[1])
 # (sec-re-table)=
 # ## The paper, published records, this run
 #
-# **Only ResNet-50 trained on all of CIFAR-10, three seeds or more behind every pool, compared on 1000 images, decides what the paper says.** Such runs come from the experiment `pool-likeness` at the paper profile. This run stands beside them.
+# **Only ResNet-50 trained on all of CIFAR-10, three seeds or more behind three pools or more, compared on 1000 images, decides what the paper says.** Such runs come from the experiment `pool-likeness` at the paper profile. This run stands beside them.
 
 # %%
 published = likeness_tables.read_families([run.published, run.store])

@@ -13,8 +13,16 @@ from erfbook import training
 from erfbook.errors import UserError
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.pool_rules import confirm_pooled
-from erfbook.experiments.pooled import networks, plans, prunings, prunings_study, prunings_tables
+from erfbook.experiments.pooled import (
+    networks,
+    plans,
+    prunings,
+    prunings_redo,
+    prunings_study,
+    prunings_tables,
+)
 from erfbook.experiments.registry import Workspace, make, obtain
+from erfbook.experiments.weights import weights_to_arrays
 from erfbook.records import Record, Spec, Store
 from erfbook.sweep import plan as sweep_plan
 
@@ -62,6 +70,42 @@ def test_weights_go_through_the_record_and_training_happens_once(tmp_path):
     assert record.metrics["accuracy"] == training.accuracy(model, data, data.test)
 
 
+def test_weights_are_kept_in_half_precision_and_accuracy_is_that_of_what_is_kept(tmp_path):
+    config, store = networks.with_pool(TINY, 4), Store(tmp_path)
+    record = make(networks.pool_training(), config, 0, store, Workspace(store=store))
+    kinds = {name: values.dtype for name, values in record.arrays.items()}
+    assert kinds["weights.head.weight"] == np.float16
+    assert kinds["weights.head.bias"] == np.float32  # vectors are as they were
+    network = networks.network_of(record)
+    for name, values in network.state_dict().items():
+        assert values.dtype != torch.float16
+        assert torch.equal(values, torch.from_numpy(record.arrays[f"weights.{name}"]).to(values))
+    data = networks.load_data(config)
+    assert record.metrics["accuracy"] == training.accuracy(network, data, data.test)
+    other = torch.nn.Linear(3, 2)  # weights that were not rounded lose nothing either
+    kept = weights_to_arrays(other)["weights.weight"]
+    assert kept.dtype == np.float32 and np.array_equal(kept, other.weight.detach().numpy())
+
+
+def test_a_published_network_is_pruned_anew_as_its_records_say(tmp_path):
+    store, config = Store(tmp_path), ask()
+    record = obtain(prunings.POOL_PRUNING, config, [0], store)[0]
+    (redone,) = prunings_redo.redo_all([store, store])
+    assert redone.recorded == redone.here == (record.metrics["dense"], record.metrics["global"][1])
+    assert redone.share_error < 1e-7 and 0 <= redone.agreement <= 1
+    trained = next(store.select("pool-training"))
+    first = next(name for name, values in trained.arrays.items() if values.ndim == 4)
+    moved = {**trained.arrays, first: 100 * trained.arrays[first]}  # none of it is pruned
+    wrong = prunings_redo.redo(dataclasses.replace(trained, arrays=moved), record)
+    assert wrong.share_error > 0.01
+    table = prunings_redo.tabulate_redone([redone, wrong])
+    assert "–" not in table.iloc[0].to_list()
+    elsewhere = dataclasses.replace(trained.spec, data="other images")
+    other = prunings_redo.redo(dataclasses.replace(trained, spec=elsewhere), None)
+    assert other.here is other.recorded is other.share_error is None
+    assert prunings_redo.tabulate_redone([]) is None
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -96,7 +140,8 @@ def test_a_data_set_that_is_absent_is_named(tmp_path, monkeypatch):
 
 def ask(**changes):
     config = prunings.configure_pruning(networks.with_pool(TINY, 4))
-    small = {"rates": (0.5, 0.9), "compared": (0.9,), "n_calibration": 32, "tuned_epochs": 1}
+    small = {"rates": (0.5, 0.9), "compared": (0.9,), "n_calibration": 32}
+    small |= {"tuned": (0.9,), "tuned_epochs": 1}
     return replace(config, **(small | changes))
 
 
@@ -137,7 +182,8 @@ def study(dense, pruned, *, name="quarter width", seeds=None, dataset="cifar10")
                 continue
             n = len(config.rates)
             metrics = {"dense": a, "rates": list(config.rates), "compared": list(config.rates),
-                       "tuned": [0.9], "global": [a] * (n - 1) + [b], "n_classes": 10,
+                       "tuned_rates": {"tuned_printed": [0.9]}, "tuned_printed": [b],
+                       "global": [a] * (n - 1) + [b], "n_classes": 10,
                        "field_px": config.network.theoretical_field}  # fmt: skip
             spec = Spec("pool-pruning", 1, dataclasses.asdict(config), seed, "data")
             found.append(Record(spec, metrics, {}, {}))
@@ -155,6 +201,38 @@ def test_slopes_of_an_exact_line_are_found_seed_by_seed():
     np.testing.assert_allclose(found.gap(1, 0.9), [80, 70])
     by_polyfit = np.polyfit([1, 2, 3, 4], 100 * np.array(dense) - 100 * np.array(pruned), 1)[0]
     assert found.slope("gap", 0.9).value == pytest.approx(by_polyfit.mean())
+
+
+def test_recipes_and_lengths_of_tuning_stand_apart(tmp_path):
+    rows = [[0.9, 0.8], [0.8, 0.75], [0.7, 0.7], [0.6, 0.65]]
+    plain, other = study(rows, rows), study(rows[::-1], rows, name="quarter width, printed recipe")
+    longer = []
+    for record in plain:
+        name = f"quarter width, ten epochs of tuning: {record.spec.config['name'].split(': ')[1]}"
+        spec = dataclasses.replace(record.spec, config={**record.spec.config, "name": name})
+        longer.append(dataclasses.replace(record, spec=spec))
+    found = prunings_study.gather([*plain, *other, *longer])
+    assert len(found) == 3
+    assert prunings_study.choose_deciding(found, "vgg").scale == "quarter width"
+    table = prunings_tables.tabulate_recipes(found.values())
+    assert table.loc["VGG, quarter width", "dense, points a step"].startswith("-7.5")
+    assert table.loc["VGG, quarter width, printed recipe", "dense, %"] == "62.5 to 85.0"
+    trends = prunings_tables.tabulate_trends([found["quarter width", "vgg"]])
+    assert trends.loc["VGG: dense accuracy", "Page's test"] == "of falling: p = 0.0017"  # 1 / 24^2
+    assert prunings_tables.tabulate_recipes([]) is None
+
+
+def test_every_network_is_tuned_at_five_rates_together_and_layer_by_layer():
+    for config, _ in prunings.POOL_PRUNING.plans["paper"]:
+        if "tuning" not in config.name:
+            assert config.tuned == config.rates == config.compared == prunings.RATES
+            assert config.tuned_epochs == pytest.approx(config.network.epochs / 20)
+    seeds = {
+        (c.network.pool_stride): n
+        for c, n in prunings.POOL_PRUNING.plans["paper"]
+        if c.name.startswith("quarter width: resnet50")
+    }
+    assert seeds == plans.RESNET_SEEDS
 
 
 def test_only_all_of_cifar_with_two_seeds_of_three_pools_decides():

@@ -24,8 +24,8 @@ from torch import nn
 from erfbook import pruning, training
 from erfbook.datasets import ImageSet
 from erfbook.experiments.photographs import calibrate_batch_norm
+from erfbook.experiments.pooled import plans
 from erfbook.experiments.pooled.networks import NetworkConfig, load_data, trained_network
-from erfbook.experiments.pooled.plans import plan_all
 from erfbook.experiments.registry import Experiment, Outcome, Workspace
 from erfbook.records.files import write_whole
 
@@ -37,7 +37,13 @@ CHOICES = {
     "conv": ("global", "conv"),
     "inner": ("global", "all but first and last"),
 }
-TUNINGS = ("printed", "usual")
+# What is fine-tuned, and how: (scope of the pruning, recipe).
+TUNINGS = {
+    "tuned_printed": ("global", "printed"),
+    "tuned_layer": ("layer", "printed"),
+    "tuned_usual": ("global", "usual"),
+}
+TUNED_SHARE = 10 / 200  # of the epochs of training: as long as the paper tunes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +58,9 @@ class PruningConfig:
         compared: rates at which each layer alone, the convolutions alone, all layers but the first
             and the last, and recalibrated statistics are asked too.
         n_calibration: training images that batch norm's statistics are taken from.
-        tuned: rates whose networks are fine-tuned; none for no fine-tuning.
+        tuned: rates at which networks are fine-tuned by the paper's recipe, pruned all layers
+            together and each alone; none for no fine-tuning.
+        tuned_usual: rates at which a tenth of the network's own rate is tried as well.
         tuned_epochs: how long.
     """
 
@@ -62,17 +70,22 @@ class PruningConfig:
     rates: tuple[float, ...] = RATES
     compared: tuple[float, ...] = RATES
     n_calibration: int = 2000
-    tuned: tuple[float, ...] = (0.9,)
+    tuned: tuple[float, ...] = RATES
+    tuned_usual: tuple[float, ...] = (0.9,)
     tuned_epochs: float = 10
 
+    def rates_of(self, what: str) -> tuple[float, ...]:
+        """Return the rates at which one of :data:`TUNINGS` is asked."""
+        return self.tuned_usual if what == "tuned_usual" else self.tuned
 
-def tuning_recipe(config: PruningConfig, which: str) -> training.Recipe:
+
+def tuning_recipe(config: PruningConfig, recipe: str) -> training.Recipe:
     """Return a recipe of fine-tuning: the paper's numbers, or a tenth of the network's own rate.
 
     Both keep the network's batches and augmentation, which the paper does not tell.
     """
     own = replace(config.network.recipe, epochs=config.tuned_epochs, warmup=0.0)
-    if which == "printed":
+    if recipe == "printed":
         return replace(own, lr=1e-4, weight_decay=5e-4, clip=0.1)
     return replace(own, lr=own.lr / 10)
 
@@ -85,7 +98,7 @@ def run_pruning(config: PruningConfig, seed: int, workspace: Workspace) -> Outco
     metrics: dict[str, Any] = {
         "rates": list(config.rates),
         "compared": list(config.compared),
-        "tuned": list(config.tuned),
+        "tuned_rates": {what: list(config.rates_of(what)) for what in TUNINGS},
         "tuned_epochs": config.tuned_epochs,
         "field_px": config.network.theoretical_field,
         "pool_stride": config.network.pool_stride,
@@ -108,13 +121,13 @@ def run_pruning(config: PruningConfig, seed: int, workspace: Workspace) -> Outco
         )
         for rate in config.compared
     ]
-    for which in TUNINGS:
-        metrics[f"tuned_{which}"] = [
+    for what in TUNINGS:
+        metrics[what] = [
             kept.do(
-                f"{which} {rate}",
-                functools.partial(_tune, model, data, config, (which, rate), seed, workspace),
+                f"{what} {rate}",
+                functools.partial(_tune, model, data, config, (what, rate), seed, workspace),
             )
-            for rate in config.tuned
+            for rate in config.rates_of(what)
         ]  # fmt: skip
     counts, arrays = _count(model, data, config.rates)
     return Outcome(metrics | counts, arrays)
@@ -193,14 +206,15 @@ def _tune(
     workspace: Workspace,
 ) -> float:
     """Return the accuracy of a pruned network after fine-tuning with its mask."""
-    which, rate = how
+    what, rate = how
+    scope, recipe = TUNINGS[what]
     kept = workspace.checkpoint
-    path: Path | None = kept.with_name(f"{kept.name}.{which}-{rate:g}") if kept else None
+    path: Path | None = kept.with_name(f"{kept.name}.{what}-{rate:g}") if kept else None
     label = f"{workspace.progress}, fine-tuning" if workspace.progress else ""
     tuned, _ = pruning.fine_tune(
-        pruning.prune_global(model, rate),
+        pruning.prune_global(model, rate, scope=scope),
         data,
-        tuning_recipe(config, which),
+        tuning_recipe(config, recipe),
         seed=seed,
         checkpoint=path,
         deadline=workspace.deadline,
@@ -237,19 +251,42 @@ def _count(
 
 
 def configure_pruning(network: NetworkConfig) -> PruningConfig:
-    """Return how a network is pruned at its scale: small ones are asked less."""
+    """Return how a network is pruned at its scale: small ones are asked less.
+
+    Fine-tuning takes the paper's share of the epochs: ten of two hundred.
+    """
     small = network.name.split(":")[0] in ("smoke", "laptop")
     settings: dict[str, Any] = {"name": network.name, "dataset": network.dataset}
     if small:
-        settings |= {"compared": (0.9,), "n_calibration": 256, "tuned_epochs": 0.5}
+        least = {"compared": (0.9,), "tuned": (0.9,)}
+        settings |= {**least, "n_calibration": 256, "tuned_epochs": 0.5}
+    else:
+        settings["tuned_epochs"] = network.epochs * TUNED_SHARE
     return PruningConfig(network=network, **settings)
+
+
+def plan_prunings() -> plans.Plans:
+    """Return every network's pruning, and a longer fine-tuning of one seed behind each pool."""
+    made = plans.plan_all(configure_pruning)
+    longer = []
+    for network in plans.configure_pools(plans.QUARTER):
+        scale, _, pool = network.name.partition(": ")
+        longer.append(
+            replace(
+                configure_pruning(network),
+                name=f"{scale}, ten epochs of tuning: {pool}",
+                tuned=(0.9,),
+                tuned_epochs=10,
+            )
+        )
+    return {**made, "paper": (*made["paper"], *((config, 1) for config in longer))}
 
 
 POOL_PRUNING = Experiment(
     name="pool-pruning",
-    version=1,
+    version=2,
     summary="what networks behind different pools lose when they are pruned (avendano s. 3.3)",
     config=PruningConfig,
-    plans=plan_all(configure_pruning),
+    plans=plan_prunings(),
     run=run_pruning,
 )

@@ -29,7 +29,7 @@ class Study:
     """The networks of one architecture and scale, by the stride of their early pool.
 
     Args:
-        scale: name of the networks' configuration, without the pool.
+        scale: name of the configuration, without the pool.
         architecture: ``vgg`` or ``resnet50``.
         dataset: name of the images.
         records: by stride, one a seed.
@@ -59,6 +59,15 @@ class Study:
     def compared(self) -> tuple[float, ...]:
         """Rates at which all other ways of pruning were asked."""
         return tuple(self._first(self.strides[0])["compared"])
+
+    def tuned_rates(self, what: str) -> tuple[float, ...]:
+        """Return the rates at which networks were fine-tuned in a way."""
+        return tuple(self._first(self.strides[0])["tuned_rates"][what])
+
+    @property
+    def tuned_epochs(self) -> float:
+        """How long they were."""
+        return self._first(self.strides[0])["tuned_epochs"]
 
     @property
     def chance(self) -> float:
@@ -105,13 +114,18 @@ class Study:
             what: ``gap``, or as :meth:`percent` takes it.
             rate: share that is pruned.
         """
-        rows = []
-        for stride in self.strides:
-            if what == "gap":
-                rows.append(self.gap(stride, rate or 0.0, paired=True))
-            else:
-                rows.append(self.percent(what, stride, rate, paired=True))
-        return mean_interval(fit_slopes(np.array(self.strides, dtype=float), np.array(rows)))
+        strides = np.array(self.strides, dtype=float)
+        return mean_interval(fit_slopes(strides, self.by_field(what, rate)))
+
+    def by_field(self, what: str, rate: float | None = None) -> Float[np.ndarray, "stride seed"]:
+        """Return accuracies or gaps of the seeds that every pool has.
+
+        Args:
+            what, rate: as :meth:`slope` takes them.
+        """
+        if what == "gap":
+            return np.array([self.gap(k, rate or 0.0, paired=True) for k in self.strides])
+        return np.array([self.percent(what, k, rate, paired=True) for k in self.strides])
 
     def shared(self, what: str) -> Float[np.ndarray, "stride ..."]:
         """Return a number of the first seed's record for each pool."""
@@ -140,7 +154,7 @@ def gather(records: Iterable[Record]) -> dict[tuple[str, str], Study]:
     )
     for record in records:
         network = record.spec.config["network"]
-        key = (network["name"].split(":")[0], network["architecture"])
+        key = (record.spec.config["name"].split(":")[0], network["architecture"])
         found[key][network["pool_stride"]].setdefault(record.spec.seed, record)
     return {
         key: Study(
@@ -191,7 +205,7 @@ def _read(record: Record, what: str, rate: float | None) -> float:
     if what == "dense":
         return metrics["dense"]
     if what.startswith("tuned"):
-        rates = metrics["tuned"]
+        rates = metrics["tuned_rates"][what]
     else:
         rates = metrics["rates" if what == "global" else "compared"]
     return metrics[what][list(rates).index(rate)]

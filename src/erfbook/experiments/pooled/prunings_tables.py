@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
 from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.order import page_p, say_p
 from erfbook.experiments.pooled import plans
 from erfbook.experiments.pooled.networks import FIELDS, STATED, STRIDES, TITLES
 from erfbook.experiments.pooled.prunings import PruningConfig, configure_pruning
@@ -124,6 +125,7 @@ def tabulate_tuned(studies: Sequence[Study]) -> pd.DataFrame:
                 "dense": _spread(study.percent("dense", stride)),
                 "one-shot": _spread(study.percent("global", stride, RATE)),
                 "tuned, printed recipe": _spread(study.percent("tuned_printed", stride, RATE)),
+                "each layer alone, tuned": _spread(study.percent("tuned_layer", stride, RATE)),
                 "tuned, a tenth of the usual rate": _spread(
                     study.percent("tuned_usual", stride, RATE)
                 ),
@@ -135,17 +137,70 @@ def tabulate_trends(studies: Sequence[Study]) -> pd.DataFrame:
     """Return a row a trend: what it is against the field, and what its interval allows."""
     rows = []
     for study in studies:
-        for _, words, claimed, estimate in _trends(study):
+        for trend in _trends(study):
+            estimate = study.slope(trend.what, trend.rate)
+            falls = trend.claimed == "falls"
+            p = page_p(study.by_field(trend.what, trend.rate), falls=falls)
             rows.append(
                 {
-                    "": f"{TITLES[study.architecture]}: {words}",
-                    "the paper": claimed,
+                    "": f"{TITLES[study.architecture]}: {trend.words}",
+                    "the paper": trend.claimed,
                     "points a step of the pool": estimate.text("{:+.1f}"),
                     "seeds": str(estimate.n),
                     "which": say_trend(estimate),
+                    "Page's test": f"of {'falling' if falls else 'rising'}: {say_p(p)}",
                 }
             )
     return pd.DataFrame(rows).set_index("").rename_axis(None)
+
+
+def tabulate_tuned_rates(study: Study) -> pd.DataFrame:
+    """Return accuracy at every rate, one-shot and fine-tuned, by what is ranked together."""
+    ways = {
+        "all layers together": ("global", "tuned_printed"),
+        "each layer alone": ("layer", "tuned_layer"),
+    }
+    rows = {}
+    for stride, field in zip(study.strides, study.fields, strict=True):
+        for words, (shot, tuned) in ways.items():
+            rates = study.tuned_rates(tuned)
+            for what, done in ((shot, "one-shot"), (tuned, "tuned")):
+                cells = {f"{r:.0%} pruned": _spread(study.percent(what, stride, r)) for r in rates}
+                rows[f"{TITLES[study.architecture]} {field} px", words, done] = {
+                    "dense": _spread(study.percent("dense", stride)),
+                    **cells,
+                }
+    names = ["network", "ranked", "then"]
+    index = pd.MultiIndex.from_tuples(rows, names=names)
+    return pd.DataFrame(list(rows.values()), index=index)
+
+
+def tabulate_recipes(studies: Iterable[Study]) -> pd.DataFrame | None:
+    """Return a row a scale and architecture: what width, recipe and images do to the two trends.
+
+    None where there is no study of two pools or more.
+    """
+    rows = {}
+    for study in sorted(studies, key=lambda one: (one.architecture != "vgg", one.scale)):
+        if len(study.strides) < 2 or not study.n_seeds:
+            continue
+        ends = [study.strides[0], study.strides[-1]]
+        dense, pruned = (
+            [study.percent(*what).mean() for what in whats]
+            for whats in (
+                [("dense", k) for k in ends],
+                [("global", k, RATE) for k in ends],
+            )
+        )
+        rows[f"{TITLES[study.architecture]}, {study.scale}"] = {
+            "fields, px": f"{study.fields[0]} to {study.fields[-1]}",
+            "seeds": str(study.n_seeds),
+            "dense, %": f"{dense[0]:.1f} to {dense[1]:.1f}",
+            "dense, points a step": study.slope("dense").text("{:+.1f}"),
+            f"pruned at {RATE:.0%}, %": f"{pruned[0]:.1f} to {pruned[1]:.1f}",
+            "gap, points a step": study.slope("gap", RATE).text("{:+.1f}"),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index") if rows else None
 
 
 def say_trend(estimate: Estimate) -> str:
@@ -173,7 +228,8 @@ def name_study(study: Study, prefix: str) -> Iterator[tuple[str, dict[str, Any]]
         }
         for name, sample in values.items():
             yield f"{prefix}_{name}_{stride}", mean_interval(sample).with_ends()
-    for name, _, _, estimate in _trends(study):
+    for trend in _trends(study):
+        name, estimate = trend.name, study.slope(trend.what, trend.rate)
         yield f"{prefix}_{name}", estimate.with_ends()
         if estimate.n > 1:  # the ledger asks on which side of zero an interval lies
             yield f"{prefix}_{name}_least", {"value": estimate.low, "n": estimate.n}
@@ -192,16 +248,25 @@ def name_study(study: Study, prefix: str) -> Iterator[tuple[str, dict[str, Any]]
     yield f"{prefix}_unused", {"value": float(study.shared("unused")[-1])}
 
 
-def _trends(study: Study) -> Iterator[tuple[str, str, str, Estimate]]:
-    """Yield each trend's name, words, what the paper says, and our slope."""
-    yield "slope_dense", "dense accuracy", "falls", study.slope("dense")
+class Trend(NamedTuple):
+    """A trend with the field that the paper speaks of: result's name, words, what is asked."""
+
+    name: str
+    words: str
+    claimed: str
+    what: str
+    rate: float | None = None
+
+
+def _trends(study: Study) -> Iterator[Trend]:
+    yield Trend("slope_dense", "dense accuracy", "falls", "dense")
     for rate in study.rates:
         claimed = "rises" if rate > 0.8 else "does not rise"
-        name = f"slope_pruned_{100 * rate:.0f}"
-        yield name, f"accuracy pruned at {rate:.0%}", claimed, study.slope("global", rate)
-    yield "slope_gap_90", f"gap at {RATE:.0%}", "falls", study.slope("gap", RATE)
-    tuned = study.slope("tuned_printed", RATE)
-    yield "slope_tuned", "tuned accuracy, printed recipe", "figure only", tuned
+        name, words = f"slope_pruned_{100 * rate:.0f}", f"accuracy pruned at {rate:.0%}"
+        yield Trend(name, words, claimed, "global", rate)
+    yield Trend("slope_gap_90", f"gap at {RATE:.0%}", "falls", "gap", RATE)
+    words = "tuned accuracy, printed recipe"
+    yield Trend("slope_tuned", words, "figure only", "tuned_printed", RATE)
 
 
 def _note(study: Study) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from erfbook.experiments.order import page_p, say_p
 from erfbook.experiments.pooled.spectra_study import Pools, compare_ends, measure_growth
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.experiments.training_tables import set_side_by_side
@@ -75,7 +76,9 @@ def tabulate_figures(
             own[row] = measure_growth(pools, name).text()
             if (architecture, moment) in published:
                 scale, theirs = published[architecture, moment]
-                cell = f"{measure_growth(theirs, name).text()}, {len(theirs.seeds)} seeds"
+                p = say_p(page_p(theirs.numbers(name)))
+                seeds = f"{len(theirs.seeds)} seeds, Page's test {p}"
+                cell = f"{measure_growth(theirs, name).text()}, {seeds}"
                 cells.setdefault(scale, {})[row] = cell
     note = next(iter(ours.values())).note
     return set_side_by_side(paper, cells, {note: own})
