@@ -18,6 +18,7 @@
 #
 # **Answer in one line.** Before training, this run's largest eigenvalue {glue:text}`vgg_before_largest_says` with the field in VGG-like networks (a factor of {glue:text}`vgg_before_largest:.1f` from smallest to largest) and {glue:text}`resnet50_before_largest_says` in ResNet-50 ({glue:text}`resnet50_before_largest:.1f`).
 # On planes of equal size it {glue:text}`effect_field_says` with the field by itself ({glue:text}`effect_field:.2f`), and on fields of equal size it {glue:text}`effect_plane_says` as the planes shrink ({glue:text}`effect_plane:.2f`).
+# On all of CIFAR-10: {glue:text}`cifar_line`.
 #
 # The chapter decides the claims `avendano.fig1.*`, `avendano.fig2.*` and `avendano.s3.3.landscape*` of the scoreboard.
 
@@ -162,8 +163,18 @@ stores = [run.published, run.store]
 published = spectra_runs.read_published(stores)
 for name, result in spectra_runs.name_published(published, stores).items():
     run.report(name, **result)
+run.report("cifar_line", spectra_tables.say_deciding(published))
 spectra_tables.tabulate_figures(published, spectra)
 
+# %% tags=["hide-input"]
+shown = spectra | {key: pools for key, (_, pools) in published.items()}
+run.report("shown", "; ".join(sorted({pools.note for pools in shown.values()})));
+# %% mystnb={"figure": {"name": "fig-spectra-records", "caption": "Figures 1 and 2 again: largest eigenvalues of the VGG-like network by rank, from published records where there are any, else from this run ({glue:text}`shown`); mean over seeds and their range."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 2, height=3.4)
+plots.plot_spectra_ranks(axes, {when: shown["vgg", when] for when in ("before", "after")});
+# %% mystnb={"figure": {"name": "fig-spectra-records-trend", "caption": "The same networks and ResNet-50: largest and last listed eigenvalue and norm against the field; before (filled, solid) and after training (open, dotted); small marks are seeds."}, "image": {"alt": "Two panels against the theoretical field, one a network, with lines of three numbers before and after training."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 2, height=3.8)
+plots.plot_spectra_trend(axes, shown);
 # %% [markdown]
 # ## What would refute it
 #

@@ -17,6 +17,7 @@
 #
 # **Answer in one line.** In this run, on {glue:text}`vgg_note`, the dense VGG-like network shows {glue:text}`vgg_slope_dense_words` against the field, its gap at 90 % {glue:text}`vgg_slope_gap_90_words`; and what one-shot pruning takes away,
 # new batch norm statistics give back without any training: {glue:text}`vgg_pruned_1:.0f` % become {glue:text}`calibrated_vgg_1:.0f` % behind the smallest pool. The collapse is one of statistics before it is one of weights.
+# On all of CIFAR-10: {glue:text}`cifar_line`.
 #
 # The study's tables 1 and 2 and its figures 6 to 15 are here. The chapter decides the claims `avendano.table1.*`, `avendano.table2.*`, `avendano.s3.*`, `avendano.s4.*` and those of these figures.
 
@@ -32,6 +33,7 @@ from erfbook.experiments.pooled import (
     prunings_redo,
     prunings_study,
     prunings_tables,
+    prunings_trends,
 )
 
 run = page.begin("pruning", globals())
@@ -82,7 +84,7 @@ studies = [
     for configs, seeds in zip(asked, counts, strict=True)
 ]
 for study in studies:
-    for name, result in prunings_tables.name_study(study, study.architecture):
+    for name, result in prunings_trends.name_study(study, study.architecture):
         run.report(name, **result)
 
 # %% mystnb={"figure": {"name": "fig-pruning-accuracy", "caption": "Figures 6, 8, 10 and 12 and table 1 as one: test accuracy on {glue:text}`vgg_note` against the field, dense (black) and after one-shot pruning, a column a rate; mean over seeds and their range. Dotted: guessing."}, "image": {"alt": "Two rows of five panels, VGG and ResNet-50, from 50 to 90 percent pruned. The black dense line is the same in a row; the pruned line sinks with the rate, and reaches the dotted line of guessing where narrow networks lose most of their weights."}} tags=["hide-input"]
@@ -152,10 +154,19 @@ whole = prunings_study.read_whole([run.published, run.store])
 deciding = [prunings_study.choose_deciding(whole, name) for name in ("vgg", "resnet50")]
 deciding = [study for study in deciding if study is not None]
 for study in deciding:
-    for name, result in prunings_tables.name_study(study, f"cifar_{study.architecture}"):
+    for name, result in prunings_trends.name_study(study, f"cifar_{study.architecture}"):
         run.report(name, **result)
-prunings_tables.tabulate_paper(prunings_tables.TABLE_1, deciding, studies)
+run.report("cifar_line", prunings_trends.say_deciding(deciding))
+full = [whole[study.scale, study.architecture] for study in deciding]  # with single seeds
+prunings_tables.tabulate_paper(prunings_tables.TABLE_1, full, studies)
 
+# %% tags=["hide-input"]
+own = {study.architecture: study for study in (*studies, *full)}  # records where there are any
+shown = [own[study.architecture] for study in studies]
+run.report("shown", "; ".join(f"{study.architecture}: {study.scale}" for study in shown));
+# %% mystnb={"figure": {"name": "fig-pruning-records", "caption": "Table 1 and figures 6, 8, 10 and 12 again, from published records on all of CIFAR-10 where there are any, else from this run ({glue:text}`shown`). Triangles: the paper's numbers, dense and pruned at 90 %, with two of its standard deviations."}, "image": {"alt": "Two rows of five panels, VGG and ResNet-50, from 50 to 90 percent pruned: accuracy against the field, dense and pruned, with the paper's values as triangles in the last column."}} tags=["hide-input"]
+fig, axes = plots.figure(2, 5, height=2.5, sharey="row")
+plots.plot_pruning_records(axes, shown, prunings_tables.TABLE_1);
 # %% [markdown]
 # **The same trends in the records that decide**, and what they hold of the other ways of pruning at 90 %.
 
@@ -163,13 +174,13 @@ prunings_tables.tabulate_paper(prunings_tables.TABLE_1, deciding, studies)
 prunings_tables.tabulate_trends(deciding) if deciding else None
 
 # %%
-prunings_tables.tabulate_ways(deciding, prunings_study.RATE) if deciding else None
+prunings_tables.tabulate_ways(full, prunings_study.RATE) if full else None
 
 # %% [markdown]
 # **Fine-tuning at every rate**, for as large a share of the training as in the study: ten epochs of two hundred, fewer where training was shorter.
 
 # %%
-tuned = [prunings_tables.tabulate_tuned_rates(study) for study in deciding]
+tuned = [prunings_tables.tabulate_tuned_rates(study) for study in full]
 tuned[0] if tuned else None
 
 # %%
@@ -212,7 +223,7 @@ prunings_tables.tabulate_paper(prunings_tables.TABLE_2, tiny, [])
 # ## Summary
 #
 # One-shot pruning at 90 % asks two things at once: whether the small weights matter, and whether batch norm notices that they are gone. In this run the second dominates: {glue:text}`vgg_pruned_1:.0f` % against {glue:text}`calibrated_vgg_1:.0f` % with the same weights. Dense accuracy: {glue:text}`vgg_slope_dense_words`.
-# Accuracy at 80 %: {glue:text}`vgg_slope_pruned_80_words`. What the full networks do, only records of all of CIFAR-10 can say.
+# Accuracy at 80 %: {glue:text}`vgg_slope_pruned_80_words`. On all of CIFAR-10: {glue:text}`cifar_line`.
 
 # %%
 run.finish()

@@ -16,7 +16,7 @@
 # **Question.** Section 3.3 of {cite:t}`avendano` compares the layers of two trainings that differ in their seed alone, and reports that behind a large {term}`receptive field` the deepest layers diverge while the others stay alike. Do they, and is it the field?
 #
 # **Answer in one line.** In this run, VGG-like networks: {glue:text}`vgg_answer`; ResNet-50: {glue:text}`resnet_answer`. But a pool sets apart seeds that have learned nothing, too: before training the same deep layers lose {glue:text}`vgg_untrained_deep_drop:.2f` (VGG-like) and {glue:text}`resnet_untrained_deep_drop:.2f` (ResNet-50) of their CKA from the smallest to the largest pool,
-# after it {glue:text}`vgg_deep_drop:.2f` and {glue:text}`resnet_deep_drop:.2f`.
+# after it {glue:text}`vgg_deep_drop:.2f` and {glue:text}`resnet_deep_drop:.2f`. On all of CIFAR-10: {glue:text}`cifar_line`.
 #
 # The paper's only evidence is a figure of four heat maps. Here the same maps get numbers, intervals over networks, a control (the same networks before training), and a check of the measure itself.
 # The chapter decides the claims `avendano.fig3.*` of the scoreboard.
@@ -167,7 +167,15 @@ published = likeness_tables.read_families([run.published, run.store])
 deciding = likeness_tables.choose_deciding(published)
 for name, result in likeness_tables.name_verdicts(deciding).items() if deciding else ():
     run.report(name, **result)
+run.report("cifar_line", likeness_tables.say_deciding(deciding))
 likeness_tables.tabulate_likeness(published, families)
+
+# %% tags=["hide-input"]
+shown = likeness_tables.choose_shown(published, families)
+run.report("shown", ", ".join(family.title for family in shown));
+# %% mystnb={"figure": {"name": "fig-likeness-records", "caption": "CKA of a layer with the same layer of another seed, against depth, from published records on all of CIFAR-10 where there are any, else from this run ({glue:text}`shown`); bands span the pairs, dotted lines are untrained networks, the red line marks the middle layer."}, "image": {"alt": "Two panels of curves over depth with two dotted ones: the VGG-like network and ResNet-50."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 2, height=3.4, sharey=True)
+plots.plot_likeness_depth(axes, shown);
 
 # %% [markdown]
 # ## What would refute it

@@ -20,6 +20,7 @@ from erfbook.experiments.pooled import (
     prunings_redo,
     prunings_study,
     prunings_tables,
+    prunings_trends,
 )
 from erfbook.experiments.registry import Workspace, make, obtain
 from erfbook.experiments.weights import weights_to_arrays
@@ -222,6 +223,16 @@ def test_recipes_and_lengths_of_tuning_stand_apart(tmp_path):
     assert prunings_tables.tabulate_recipes([]) is None
 
 
+def test_what_decides_is_said_with_its_scale_and_seeds_or_that_nothing_does():
+    say = prunings_trends.say_deciding
+    assert say([]) == "no published record decides it yet"
+    dense = [[0.9, 0.8], [0.8, 0.75], [0.7, 0.7], [0.6, 0.65]]
+    chosen = prunings_study.choose_deciding(prunings_study.gather(study(dense, dense)), "vgg")
+    line = say([chosen])
+    assert line.startswith("VGG (quarter width, 2 seeds): dense accuracy shows no sure trend (-7.5")
+    assert line.endswith("the gap at 90% shows no sure trend (+0.0 [+0.0, +0.0] points a step)")
+
+
 def test_every_network_is_tuned_at_five_rates_together_and_layer_by_layer():
     for config, _ in prunings.POOL_PRUNING.plans["paper"]:
         if "tuning" not in config.name:
@@ -259,6 +270,6 @@ def test_the_paper_s_differences_are_those_of_its_columns():
 
 
 def test_a_trend_is_said_as_its_interval_allows():
-    assert prunings_tables.say_trend(Estimate(-1, -2, 1, 3)) == "no sure trend"
-    assert prunings_tables.say_trend(Estimate(-1, -2, -0.5, 3)) == "falls"
-    assert prunings_tables.say_trend(Estimate(-1, -1, -1, 1)) == "no interval from one seed"
+    assert prunings_trends.say_trend(Estimate(-1, -2, 1, 3)) == "no sure trend"
+    assert prunings_trends.say_trend(Estimate(-1, -2, -0.5, 3)) == "falls"
+    assert prunings_trends.say_trend(Estimate(-1, -1, -1, 1)) == "no interval from one seed"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from erfbook.experiments.damage_speed import FASTER
 from erfbook.experiments.damage_study import MEASURES, SIGNIFICANT, Starts
-from erfbook.experiments.training_tables import set_side_by_side
+from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 
 LABELS = {
     "he": "He",
@@ -35,6 +35,11 @@ def answer(starts: Starts) -> str:
     if words:
         return ", ".join(words)
     return f"no start is significantly faster than another in {starts.n_seeds} paired runs"
+
+
+def say_deciding(deciding: Starts | None) -> str:
+    """Say in words what the races that decide show, or that there are none."""
+    return answer(deciding) if deciding else NONE_DECIDES
 
 
 def answer_width(starts: Starts) -> str:

@@ -36,7 +36,7 @@ from erfbook.experiments.importance_study import (
     measure_spectrum,
     measure_wave,
 )
-from erfbook.experiments.training_tables import set_side_by_side
+from erfbook.experiments.side_by_side import set_side_by_side
 from erfbook.theory.checkerboard import (
     Grid,
     count_windows,

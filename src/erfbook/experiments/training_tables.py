@@ -8,10 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 from erfbook.experiments.training_classes import ERF_TRAINING as CLASSES
 from erfbook.experiments.training_classes import ClassConfig
 from erfbook.experiments.training_fields import READINGS, choose_dataset
-from erfbook.experiments.training_growth import DIAMETER, Growth, gather_all, mean_interval
+from erfbook.experiments.training_growth import (
+    DIAMETER,
+    Growth,
+    answer,
+    gather_all,
+    mean_interval,
+)
 from erfbook.experiments.training_scenes import ERF_CAMVID as SCENES
 from erfbook.experiments.training_scenes import STAGES, SceneConfig
 from erfbook.models.cifar_resnet import N_BLOCKS
@@ -76,26 +83,18 @@ def choose_deciding(growths: Mapping[str, Growth]) -> Growth | None:
     return next((growths[n] for n in DECIDING if n in growths and len(growths[n].seeds) > 1), None)
 
 
-def set_side_by_side(
-    paper: Mapping[str, str],
-    published: Mapping[str, Mapping[str, str]],
-    ours: Mapping[str, Mapping[str, str]],
-) -> pd.DataFrame:
-    """Return a table with the columns the paper | published records | this run.
-
-    Args:
-        paper: what the paper states, by row.
-        published: for each published configuration, its cells by row.
-        ours: the same for the runs at hand.
-    """
-    table = pd.DataFrame({"the paper": pd.Series(paper)})
-    for name, cells in published.items():
-        table[f"published: {name}"] = pd.Series(cells)
-    if not published:
-        table["published records"] = "none yet"
-    for name, cells in ours.items():
-        table[f"this run: {name}"] = pd.Series(cells)
-    return table.loc[list(paper)].fillna("–")
+def say_deciding(deciding: Growth | None) -> str:
+    """Say in words what the runs that decide found, or that there are none."""
+    if deciding is None:
+        return NONE_DECIDES
+    ratios = {reading: deciding.ratio(reading) for reading in READINGS}
+    parts = [
+        f"from {reading} statistics the field {answer(ratio)} ({ratio.text()} times, by mass)"
+        for reading, ratio in ratios.items()
+    ]
+    accuracy = mean_interval(deciding.numbers["accuracy"][:, -1])
+    name, runs = deciding.config["name"], len(deciding.seeds)
+    return f"{', '.join(parts)}; {runs} runs of “{name}”, which reach {accuracy.value:.1%}"
 
 
 def tabulate_classes(published: Mapping[str, Growth], ours: Sequence[Growth]) -> pd.DataFrame:

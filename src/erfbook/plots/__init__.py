@@ -90,6 +90,7 @@ from erfbook.plots.pruning import (
     plot_pruning_accuracy,
     plot_pruning_gap,
     plot_pruning_layers,
+    plot_pruning_records,
     plot_pruning_tuned,
 )
 from erfbook.plots.sheet import plot_sheet_pictures, plot_sheet_responses
@@ -206,6 +207,7 @@ __all__ = [
     "plot_pruning_accuracy",
     "plot_pruning_gap",
     "plot_pruning_layers",
+    "plot_pruning_records",
     "plot_pruning_tuned",
     "plot_relu_factor",
     "plot_scene_fields",

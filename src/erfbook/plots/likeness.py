@@ -60,7 +60,8 @@ def plot_likeness_within(axes: np.ndarray, families) -> np.ndarray:
 def plot_likeness_depth(axes: np.ndarray, families) -> np.ndarray:
     """Draw each layer's CKA with itself in another seed, a line a pool; untrained ones dotted."""
     for ax, family in zip(axes, families, strict=True):
-        for member, (color, marker) in zip(family.members, _POOLS, strict=True):
+        styles = _POOLS[len(_POOLS) - len(family.members) :]  # the smallest pool may be missing
+        for member, (color, marker) in zip(family.members, styles, strict=True):
             curves = member.curves()
             depth = np.arange(1, curves.shape[1] + 1)
             every = max(1, len(depth) // 12)
@@ -199,8 +200,9 @@ def _middle(line, n_layers: int) -> None:
 
 
 def _rank(family, member) -> str:
-    place = family.members.index(member)
-    return ("smallest field", "second", "third", "largest field")[place]
+    if member is family.members[-1]:
+        return "largest field"
+    return ("smallest field", "second", "third")[family.members.index(member)]
 
 
 def _bar(axes: np.ndarray, image: AxesImage) -> None:

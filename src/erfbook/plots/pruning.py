@@ -15,12 +15,13 @@ ARCHITECTURES = {
 POOLS = {1: COLORS["uniform"], 2: COLORS["sigmoid"], 3: COLORS["random"], 4: COLORS["tanh"]}
 
 
-def plot_pruning_accuracy(axes: np.ndarray, studies) -> np.ndarray:
+def plot_pruning_accuracy(axes: np.ndarray, studies, *, legend: bool = True) -> np.ndarray:
     """Draw dense and pruned accuracy against the field, a column a rate, a row a network.
 
     Args:
         axes: (architectures, rates).
         studies: one an architecture.
+        legend: whether one is drawn.
     """
     for row, study in zip(axes, studies, strict=True):
         name, color, marker = ARCHITECTURES[study.architecture]
@@ -36,7 +37,31 @@ def plot_pruning_accuracy(axes: np.ndarray, studies) -> np.ndarray:
     for top, bottom, rate in zip(axes[0], axes[-1], studies[0].rates, strict=True):
         top.set_title(f"{rate:.0%} pruned")
         bottom.set_xlabel("field, px")
-    _legend(axes, [0, 1])
+    if legend:
+        _legend(axes, [0, 1])
+    return axes
+
+
+def plot_pruning_records(axes: np.ndarray, studies, table) -> np.ndarray:
+    """Draw the same with the paper's means and two standard deviations at the last rate.
+
+    Args:
+        axes: (architectures, rates).
+        studies: one an architecture.
+        table: the paper's rows by architecture and stride.
+    """
+    plot_pruning_accuracy(axes, studies, legend=False)
+    for row, study in zip(axes, studies, strict=True):
+        ax, place = row[-1], dict(zip(study.strides, study.fields, strict=True))
+        for number, marker in (("dense", "^"), ("pruned", "v")):
+            own = {k: getattr(table[study.architecture, k], number) for k in study.strides}
+            mean, spread = np.array([[float(x) for x in cell] for cell in own.values()]).T
+            ax.errorbar(list(place.values()), mean, 2 * spread, color=COLORS["paper"],
+                        marker=marker, markersize=5, linestyle="none", linewidth=1.2,
+                        label=f"the paper, {number}")  # fmt: skip
+        for panel in row:
+            panel.set_ylim(0, 100)
+    _legend(axes[:, ::-1], [0, 1])
     return axes
 
 

@@ -14,9 +14,9 @@ from erfbook.experiments.pooled import plans
 from erfbook.experiments.pooled.likeness import N_IMAGES
 from erfbook.experiments.pooled.likeness_bias import added_by_images
 from erfbook.experiments.pooled.likeness_study import Family, gather, jackknife, p_value
-from erfbook.experiments.pooled.networks import NetworkConfig
+from erfbook.experiments.pooled.networks import TITLES, NetworkConfig
+from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 from erfbook.experiments.training_fields import choose_dataset
-from erfbook.experiments.training_tables import set_side_by_side
 from erfbook.records import Record, Store
 
 DECIDING = ("paper", "usual recipe", "quarter width")  # on all of CIFAR-10, the better one first
@@ -70,6 +70,17 @@ def choose_deciding(families: Mapping[tuple[str, str], Family]) -> Family | None
         if len(several) >= LEAST_POOLS and chosen.n_networks >= LEAST_NETWORKS:
             return chosen
     return None
+
+
+def choose_shown(
+    published: Mapping[tuple[str, str], Family], ours: Iterable[Family]
+) -> list[Family]:
+    """Return the best published VGG and ResNet-50 of one scale, or this run's."""
+    for name in DECIDING:
+        both = [published[name, a] for a in TITLES if (name, a) in published]
+        if len(both) == len(TITLES):
+            return both
+    return list(ours)
 
 
 def name_family(family: Family, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -129,6 +140,17 @@ def answer(family: Family) -> str:
     if drop.high < 0:
         return "deep layers of two seeds are more alike behind the largest pool"
     return "the interval of the deep layers' loss of similarity holds zero"
+
+
+def say_deciding(deciding: Family | None) -> str:
+    """Say in words what the networks that decide show, or that there are none."""
+    if deciding is None:
+        return NONE_DECIDES
+    drop, untrained = deciding.drop("deep"), deciding.drop("deep", "untrained")
+    return (
+        f"{deciding.title}, {deciding.n_networks} seeds: {answer(deciding)} (loss of CKA "
+        f"{drop.text()}; untrained {untrained.text()})"
+    )
 
 
 def tabulate_choices(family: Family) -> pd.DataFrame:

@@ -54,7 +54,9 @@ def redo_all(stores: Iterable[Store]) -> list[Redone]:
         for record in store.select(EXPERIMENT):
             pruned.setdefault((record.spec.config["name"], record.spec.seed), record)
     own = [(r, pruned.get((r.spec.config["name"], r.spec.seed))) for r in found.values()]
-    own.sort(key=lambda pair: (pair[0].metrics["field_px"], pair[0].spec.seed))
+    own.sort(
+        key=lambda pair: (_architecture(pair[0]), pair[0].metrics["field_px"], pair[0].spec.seed)
+    )
     return [redo(*pair) for pair in own]
 
 
@@ -82,7 +84,7 @@ def redo(record: Record, pruned: Record | None) -> Redone:
         shares = np.array(list(less.shares.values()))
         share_error = float(np.abs(shares - pruned.arrays["shares"][place]).max())
     return Redone(
-        name=f"{TITLES[config['architecture']]}, {config['name']}",
+        name=f"{_architecture(record)}, {config['name']}",
         seed=record.spec.seed,
         field_px=record.metrics["field_px"],
         recorded=recorded,
@@ -108,6 +110,10 @@ def tabulate_redone(redone: Iterable[Redone]) -> pd.DataFrame | None:
         for one in redone
     }
     return pd.DataFrame.from_dict(rows, orient="index") if rows else None
+
+
+def _architecture(record: Record) -> str:
+    return TITLES[record.spec.config["architecture"]]
 
 
 def _words(pair: tuple[float, float] | None) -> str:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.order import page_p, say_p
 from erfbook.experiments.pooled import plans
 from erfbook.experiments.pooled.networks import FIELDS, STATED, STRIDES, TITLES
 from erfbook.experiments.pooled.prunings import PruningConfig, configure_pruning
 from erfbook.experiments.pooled.prunings_paper import NUMBERS, TABLE_1, TABLE_2, Row
 from erfbook.experiments.pooled.prunings_study import RATE, Study
+from erfbook.experiments.pooled.prunings_trends import list_trends, note_of, say_trend
+from erfbook.experiments.side_by_side import set_side_by_side
 from erfbook.experiments.training_fields import choose_dataset
-from erfbook.experiments.training_growth import mean_interval
-from erfbook.experiments.training_tables import set_side_by_side
 
 BASES = {
     "smoke": (plans.SMOKE, plans.SMOKE_RESNET),
@@ -137,7 +136,7 @@ def tabulate_trends(studies: Sequence[Study]) -> pd.DataFrame:
     """Return a row a trend: what it is against the field, and what its interval allows."""
     rows = []
     for study in studies:
-        for trend in _trends(study):
+        for trend in list_trends(study):
             estimate = study.slope(trend.what, trend.rate)
             falls = trend.claimed == "falls"
             p = page_p(study.by_field(trend.what, trend.rate), falls=falls)
@@ -203,80 +202,10 @@ def tabulate_recipes(studies: Iterable[Study]) -> pd.DataFrame | None:
     return pd.DataFrame.from_dict(rows, orient="index") if rows else None
 
 
-def say_trend(estimate: Estimate) -> str:
-    """Say what a slope's interval allows.
-
-    >>> say_trend(Estimate(-2.0, -3.0, -1.0, 3)), say_trend(Estimate(1.0, -1.0, 3.0, 3))
-    ('falls', 'no sure trend')
-    """
-    if estimate.n < 2:
-        return "no interval from one seed"
-    if estimate.low > 0:
-        return "rises"
-    return "falls" if estimate.high < 0 else "no sure trend"
-
-
-def name_study(study: Study, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the named results of a study, as a page's ``report`` takes them."""
-    for stride in study.strides:
-        values = {
-            "dense": study.percent("dense", stride),
-            "pruned": study.percent("global", stride, RATE),
-            "gap": study.gap(stride, RATE),
-            "tuned": study.percent("tuned_printed", stride, RATE),
-            "tuned_usual": study.percent("tuned_usual", stride, RATE),
-        }
-        for name, sample in values.items():
-            yield f"{prefix}_{name}_{stride}", mean_interval(sample).with_ends()
-    for trend in _trends(study):
-        name, estimate = trend.name, study.slope(trend.what, trend.rate)
-        yield f"{prefix}_{name}", estimate.with_ends()
-        if estimate.n > 1:  # the ledger asks on which side of zero an interval lies
-            yield f"{prefix}_{name}_least", {"value": estimate.low, "n": estimate.n}
-            yield f"{prefix}_{name}_most", {"value": estimate.high, "n": estimate.n}
-        yield f"{prefix}_{name}_words", {"value": say_trend(estimate)}
-    first = study.strides[0]
-    lost = study.gap(first, RATE).mean()
-    won = (
-        study.percent("tuned_printed", first, RATE) - study.percent("global", first, RATE)
-    ).mean()
-    yield f"{prefix}_regained", {"value": float(won / lost) if lost > 0 else 1.0}
-    yield f"{prefix}_n_seeds", {"value": study.n_seeds}
-    yield f"{prefix}_scale", {"value": study.scale}
-    yield f"{prefix}_note", {"value": _note(study)}
-    yield f"{prefix}_chance", {"value": study.chance}
-    yield f"{prefix}_unused", {"value": float(study.shared("unused")[-1])}
-
-
-class Trend(NamedTuple):
-    """A trend with the field that the paper speaks of: result's name, words, what is asked."""
-
-    name: str
-    words: str
-    claimed: str
-    what: str
-    rate: float | None = None
-
-
-def _trends(study: Study) -> Iterator[Trend]:
-    yield Trend("slope_dense", "dense accuracy", "falls", "dense")
-    for rate in study.rates:
-        claimed = "rises" if rate > 0.8 else "does not rise"
-        name, words = f"slope_pruned_{100 * rate:.0f}", f"accuracy pruned at {rate:.0%}"
-        yield Trend(name, words, claimed, "global", rate)
-    yield Trend("slope_gap_90", f"gap at {RATE:.0%}", "falls", "gap", RATE)
-    words = "tuned accuracy, printed recipe"
-    yield Trend("slope_tuned", words, "figure only", "tuned_printed", RATE)
-
-
-def _note(study: Study) -> str:
-    return study.records[study.strides[0]][0].metrics["note"]
-
-
 def _columns(studies: Sequence[Study], words: Mapping[str, str]) -> dict[str, dict[str, str]]:
     columns: dict[str, dict[str, str]] = {}
     for study in studies:
-        cells = columns.setdefault(f"{study.scale}: {_note(study)}", {})
+        cells = columns.setdefault(f"{study.scale}: {note_of(study)}", {})
         for stride in study.strides:
             values = {
                 "dense": study.percent("dense", stride),

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from erfbook.experiments.order import page_p, say_p
-from erfbook.experiments.pooled.spectra_study import Pools, compare_ends, measure_growth
+from erfbook.experiments.pooled.spectra_study import Pools, compare_ends, measure_growth, say
+from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 from erfbook.experiments.training_growth import mean_interval
-from erfbook.experiments.training_tables import set_side_by_side
 from erfbook.records import Record
 
 TITLES = {"vgg": "VGG-like", "resnet50": "ResNet-50"}
@@ -82,6 +82,20 @@ def tabulate_figures(
                 cells.setdefault(scale, {})[row] = cell
     note = next(iter(ours.values())).note
     return set_side_by_side(paper, cells, {note: own})
+
+
+def say_deciding(published: Mapping[tuple[str, str], tuple[str, Pools]]) -> str:
+    """Say in words what the spectra that decide do as the field grows, or that there are none.
+
+    Args:
+        published: by architecture and moment, the scale and its spectra.
+    """
+    parts = []
+    for (architecture, moment), (scale, pools) in published.items():
+        factor = measure_growth(pools, "largest")
+        network = f"{TITLES[architecture]} {_MOMENTS[moment]} ({scale}, {len(pools.seeds)} seeds)"
+        parts.append(f"{network}: the largest eigenvalue {say(factor)} ({factor.text()} times)")
+    return "; ".join(parts) or NONE_DECIDES
 
 
 def tabulate_variants(
