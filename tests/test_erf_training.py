@@ -301,6 +301,7 @@ def test_a_run_on_a_whole_set_keeps_its_network_to_be_measured_again(tiny, tmp_p
     store.save(tiny[0])
     table = tabulate_redone(redo_all([store, store]))
     assert list(table.index) == ["tiny, seed 0"]
+    assert redo_all([store], ["another"]) == []
     assert table["measured on"].iloc[0] == outcome.metrics["note"]
 
 
@@ -464,8 +465,20 @@ def test_published_runs_count_once_and_small_ones_not_at_all(tmp_path):
         store.save(whole)
     first.save(small)
     found = tables.read_published([first, second], "erf-training")
-    assert list(found) == ["cpu"]
+    assert list(found) == list(tables.choose_whole(found)) == ["cpu"]
     assert found["cpu"].seeds == (0,)
+    names = ("mine", "cpu, He's weights", "paper", "cpu, 60 epochs")
+    for name in names:
+        first.save(record(0, np.array([1.0, 2.0, 3.0]), **{**WHOLE, "name": name}))
+    found = tables.read_published([first, second], "erf-training")
+    assert list(found) == ["cpu, 60 epochs", "cpu", "paper", "cpu, He's weights", "mine"]
+    assert list(tables.choose_whole(found)) == ["paper", "cpu, 60 epochs", "cpu"]
+
+
+def test_what_decides_is_said_with_its_accuracy_or_that_nothing_does(tiny):
+    assert tables.say_deciding(None) == "no published record decides it yet"
+    line = tables.say_deciding(growth.gather(tiny))
+    assert "from running statistics the field" in line and "2 runs of “tiny”, which reach" in line
 
 
 def test_a_table_says_that_nothing_is_published_yet(tiny):

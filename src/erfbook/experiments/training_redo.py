@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -35,14 +35,21 @@ class Redone:
     same_images: bool
 
 
-def redo_all(stores: Iterable[Store]) -> list[Redone]:
-    """Measure every published classifier whose record holds its network."""
+def redo_all(stores: Iterable[Store], names: Collection[str] | None = None) -> list[Redone]:
+    """Measure the published classifiers whose records hold their networks, seed by seed.
+
+    Args:
+        stores: of the records.
+        names: of the configurations that are asked for; all of them if None.
+    """
     found: dict[str, Record] = {}
     for store in stores:
         for record in store.select(ERF_TRAINING.name):
-            if has_weights(record):
+            asked = names is None or record.spec.config["name"] in names
+            if asked and has_weights(record):
                 found.setdefault(record.spec.key, record)
-    return [redo(record) for record in found.values()]
+    ordered = sorted(found.values(), key=lambda r: (r.spec.config["name"], r.spec.seed))
+    return [redo(record) for record in ordered]
 
 
 def redo(record: Record) -> Redone:

@@ -58,7 +58,7 @@ def change_rate(config: ClassConfig, lr: float) -> ClassConfig:
 
 
 def read_published(stores: Iterable[Store], experiment: str) -> dict[str, Growth]:
-    """Return what stores hold of the paper's network and data, by configuration.
+    """Return what stores hold of the paper's network and data, by configuration as planned.
 
     Runs that are in several stores count once; the first store's record is taken.
     """
@@ -67,7 +67,15 @@ def read_published(stores: Iterable[Store], experiment: str) -> dict[str, Growth
         for record in store.select(experiment):
             if is_whole(record.spec.config):
                 found.setdefault(record.spec.key, record)
-    return gather_all(found.values())
+    names = [config.name for e in (CLASSES, SCENES) for config, _ in e.plans["paper"]]
+    growths = gather_all(found.values())
+    place = {name: i for i, name in enumerate(names)}
+    return dict(sorted(growths.items(), key=lambda one: (place.get(one[0], len(names)), one[0])))
+
+
+def choose_whole(published: Mapping[str, Growth]) -> dict[str, Growth]:
+    """Return the configurations that differ from the paper's in scale alone, the best first."""
+    return {name: published[name] for name in DECIDING if name in published}
 
 
 def is_whole(config: Mapping[str, Any]) -> bool:
@@ -128,7 +136,7 @@ def tabulate_growths(growths: Sequence[Growth]) -> pd.DataFrame:
     """Return a row a configuration: what changes when one setting does."""
     rows = []
     for growth in growths:
-        row = {"configuration": _title(growth), "accuracy": _percent(growth, "accuracy")}
+        row = {"configuration": title(growth), "accuracy": _percent(growth, "accuracy")}
         for reading in READINGS:
             for name, word in (("mass", "|g|"), ("mass_square", "g²"), ("pixels", "luo's size")):
                 row[f"{reading}, {word}"] = growth.ratio(reading, name).text("{:.2f}")
@@ -170,12 +178,13 @@ def _ratios(growth: Growth, name: str) -> dict[str, str]:
 
 def _cells(published, ours, cells):
     return (
-        {_title(g): cells(g) for g in published.values()},
-        {_title(g): cells(g) for g in ours},
+        {title(g): cells(g) for g in published.values()},
+        {title(g): cells(g) for g in ours},
     )
 
 
-def _title(growth: Growth) -> str:
+def title(growth: Growth) -> str:
+    """Return configuration, data and number of runs in words."""
     n = len(growth.seeds)
     runs = f"{n} run{'s' if n > 1 else ''}"
     return f"{growth.config['name']}, {growth.config['dataset']}, {runs}"
