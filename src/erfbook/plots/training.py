@@ -20,6 +20,7 @@ METRICS = {
     "mass": ("95.45 % of the mass", "s"),
     "moments": ("4.41 standard deviations", "^"),
 }
+_ROUND = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 12.0, 30.0, 60.0, 200.0)  # epochs
 _AGAINST = {
     "running": ("before,\nrunning\nstatistics", COLORS["tanh"]),
     "calibrated": ("before,\ncalibrated", COLORS["untrained"]),
@@ -174,10 +175,16 @@ def _time_axis(epochs: np.ndarray) -> np.ndarray:
 
 
 def _epoch_ticks(ax: plt.Axes, epochs: np.ndarray) -> None:
-    wanted = [e for e in (0, 0.1, 0.5, 1, 2, 4, 12, 30, 60, 200) if e <= epochs[-1]]
-    last = epochs[-1]
-    wanted = [e for e in wanted if e == 0 or e < 0.6 * last] + [float(last)]
-    ax.set_xticks(np.log2(1 + np.array(wanted) / _first(epochs)), [f"{e:g}" for e in wanted])
+    """Name round epochs and the last one, as many as have room for their numbers."""
+    last = float(epochs[-1])
+    places = {e: float(np.log2(1 + e / _first(epochs))) for e in (*_ROUND, last) if e <= last}
+    room = places[last] / 7
+    shown = [0.0]
+    for epoch, place in places.items():
+        if place - places[shown[-1]] >= room and places[last] - place >= room:
+            shown.append(epoch)
+    shown.append(last)
+    ax.set_xticks([places[e] for e in shown], [f"{e:g}" for e in shown])
     ax.set_xlabel("epochs")
 
 
