@@ -158,8 +158,7 @@ deciding = control_study.choose_deciding(published)
 named = control_study.name_verdicts(deciding) if deciding else {}
 for name, result in named.items():
     run.report(name, **result)
-line = named["cifar_answer"]["value"] if deciding else "no records decide it yet"
-run.report("cifar_line", line)
+run.report("cifar_line", control_study.say_deciding(deciding))
 run.report("planes_shrink", designs["strided"].planes[0] < designs["base"].planes[0])
 run.report("plane_base", designs["base"].planes[0])
 run.report("plane_strided", designs["strided"].planes[0])

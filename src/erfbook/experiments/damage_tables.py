@@ -39,7 +39,7 @@ def answer(starts: Starts) -> str:
 
 def say_deciding(deciding: Starts | None) -> str:
     """Say in words what the races that decide show, or that there are none."""
-    return answer(deciding) if deciding else NONE_DECIDES
+    return f"{answer(deciding)}, on {deciding.note}" if deciding else NONE_DECIDES
 
 
 def answer_width(starts: Starts) -> str:

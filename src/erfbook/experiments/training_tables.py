@@ -102,7 +102,8 @@ def say_deciding(deciding: Growth | None) -> str:
     ]
     accuracy = mean_interval(deciding.numbers["accuracy"][:, -1])
     name, runs = deciding.config["name"], len(deciding.seeds)
-    return f"{', '.join(parts)}; {runs} runs of “{name}”, which reach {accuracy.value:.1%}"
+    reached = f"{runs} runs of “{name}”, which reach {accuracy.value:.1%}"
+    return f"{', '.join(parts)}; {reached}, on {deciding.note}"
 
 
 def tabulate_classes(published: Mapping[str, Growth], ours: Sequence[Growth]) -> pd.DataFrame:
@@ -187,7 +188,7 @@ def title(growth: Growth) -> str:
     """Return configuration, data and number of runs in words."""
     n = len(growth.seeds)
     runs = f"{n} run{'s' if n > 1 else ''}"
-    return f"{growth.config['name']}, {growth.config['dataset']}, {runs}"
+    return f"{growth.config['name']}, {growth.note}, {runs}"
 
 
 def _percent(growth: Growth, name: str) -> str:

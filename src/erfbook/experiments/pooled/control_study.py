@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from erfbook.experiments.estimates import Estimate, bootstrap, seed_for
 from erfbook.experiments.pooled.control import KINDS, PAPER_SCALES, POOL_CONTROL, STRIDE
+from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.records import Record, Store
 
@@ -191,6 +192,13 @@ def summarise(study: Study) -> str:
     names = {"field": "the larger field", "detail": "the lost detail", "plane": "the smaller plane"}
     parts = [f"{names[p]} {words[_sign(study.effect(p, 'accuracy'))]}" for p in names]
     return "; ".join(parts)
+
+
+def say_deciding(deciding: Study | None) -> str:
+    """Say in words what the networks that decide show, or that there are none."""
+    if deciding is None:
+        return NONE_DECIDES
+    return f"{summarise(deciding)} ({deciding.name}, {deciding.n_seeds} seeds, {deciding.note})"
 
 
 def _sign(e: Estimate) -> bool | None:

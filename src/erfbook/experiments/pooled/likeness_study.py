@@ -129,6 +129,11 @@ class Family:
         return [member.field_px for member in self.members]
 
     @property
+    def note(self) -> str:
+        """What the data are, in words."""
+        return str(self.members[0].records[0].metrics["note"])
+
+    @property
     def has_blocks(self) -> bool:
         """Whether its layers are added to what goes around them."""
         return any(".convs." in path for path in self.members[0].records[0].metrics["layers"])

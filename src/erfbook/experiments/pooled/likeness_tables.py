@@ -149,7 +149,7 @@ def say_deciding(deciding: Family | None) -> str:
     drop, untrained = deciding.drop("deep"), deciding.drop("deep", "untrained")
     return (
         f"{deciding.title}, {deciding.n_networks} seeds: {answer(deciding)} (loss of CKA "
-        f"{drop.text()}; untrained {untrained.text()})"
+        f"{drop.text()}; untrained {untrained.text()}), on {deciding.note}"
     )
 
 

@@ -193,6 +193,7 @@ def tabulate_recipes(studies: Iterable[Study]) -> pd.DataFrame | None:
         )
         rows[f"{TITLES[study.architecture]}, {study.scale}"] = {
             "fields, px": f"{study.fields[0]} to {study.fields[-1]}",
+            "images": note_of(study),
             "seeds": str(study.n_seeds),
             "dense, %": f"{dense[0]:.1f} to {dense[1]:.1f}",
             "dense, points a step": study.slope("dense").text("{:+.1f}"),

@@ -27,14 +27,15 @@ def say_trend(estimate: Estimate) -> str:
 
 def say_deciding(deciding: Iterable[Study]) -> str:
     """Say in words what the networks that decide do as the field grows, or that there are none."""
-    parts = []
+    parts, notes = [], set()
     for study in deciding:
+        notes.add(note_of(study))
         dense, gap = study.slope("dense"), study.slope("gap", RATE)
         parts.append(
             f"{TITLES[study.architecture]} ({study.scale}, {study.n_seeds} seeds): dense accuracy "
             f"{_move(dense)}, the gap at {RATE:.0%} {_move(gap)}"
         )
-    return "; ".join(parts) or NONE_DECIDES
+    return f"{'; '.join(parts)}; on {' and '.join(sorted(notes))}" if parts else NONE_DECIDES
 
 
 def _move(slope: Estimate) -> str:

@@ -95,7 +95,8 @@ def say_deciding(published: Mapping[tuple[str, str], tuple[str, Pools]]) -> str:
         factor = measure_growth(pools, "largest")
         network = f"{TITLES[architecture]} {_MOMENTS[moment]} ({scale}, {len(pools.seeds)} seeds)"
         parts.append(f"{network}: the largest eigenvalue {say(factor)} ({factor.text()} times)")
-    return "; ".join(parts) or NONE_DECIDES
+    notes = sorted({pools.note for _, pools in published.values()})
+    return f"{'; '.join(parts)}; on {' and '.join(notes)}" if parts else NONE_DECIDES
 
 
 def tabulate_variants(
