@@ -182,7 +182,8 @@ def study(dense, pruned, *, name="quarter width", seeds=None, dataset="cifar10")
             if seeds is not None and seed >= seeds[k - 1]:
                 continue
             n = len(config.rates)
-            metrics = {"dense": a, "note": "made up", "rates": list(config.rates), "compared": list(config.rates),
+            metrics = {"dense": a, "note": "made up", "rates": list(config.rates),
+                       "compared": list(config.rates),
                        "tuned_rates": {"tuned_printed": [0.9]}, "tuned_printed": [b],
                        "global": [a] * (n - 1) + [b], "n_classes": 10,
                        "field_px": config.network.theoretical_field}  # fmt: skip
