@@ -67,10 +67,16 @@ def wait(pid: int) -> int:
 
 
 def kill_at_random(folder: Path, n_kills: int, seed: int) -> int:
-    """Kill a run at random moments, resume it each time, and return how many kills hit it."""
+    """Kill a run at random moments, resume it each time, and return how many kills hit it.
+
+    Moments are counted from the start, and in every second attempt from when something is kept: on
+    a busy machine nothing may have been until then.
+    """
     moments, hits = random.Random(seed), 0
-    for _ in range(n_kills):
+    for attempt in range(n_kills):
         pid = fork(lambda: train_to(folder, "killed", pause_s=0.03))
+        while attempt % 2 and not (folder / "killed.run").exists():
+            time.sleep(0.01)
         time.sleep(moments.uniform(0.02, 0.2))
         os.kill(pid, signal.SIGKILL)
         hits += wait(pid) == -signal.SIGKILL
