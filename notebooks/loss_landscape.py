@@ -156,7 +156,7 @@ spectra_tables.tabulate_variants(small, large)
 # (sec-ll-table)=
 # ## The paper, published records, this run
 #
-# **The paper prints curves and no numbers**, so its column holds what its text says of them. Its networks were trained on CIFAR-10, and only spectra of 90 eigenvalues of networks on all of CIFAR-10, a quarter as wide or wider, with two seeds or more behind all four pools (after training, behind three), decide what it says of them.
+# **The paper prints curves and no numbers**, so its column holds what its text says of them. Its networks were trained on CIFAR-10, and only spectra of 90 eigenvalues of networks on all of CIFAR-10, a quarter as wide or wider, with two seeds or more behind all four pools, decide what it says of them.
 
 # %% tags=["hide-input"]
 stores = [run.published, run.store]
@@ -168,8 +168,8 @@ spectra_tables.tabulate_figures(published, spectra)
 
 # %% tags=["hide-input"]
 shown = spectra | {key: pools for key, (_, pools) in published.items()}
-run.report("shown", "; ".join(sorted({pools.note for pools in shown.values()})));
-# %% mystnb={"figure": {"name": "fig-spectra-records", "caption": "Figures 1 and 2 again: largest eigenvalues of the VGG-like network by rank, from published records where there are any, else from this run ({glue:text}`shown`); mean over seeds and their range."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis."}} tags=["hide-input"]
+run.report("shown", spectra_tables.describe(shown["vgg", "before"]));
+# %% mystnb={"figure": {"name": "fig-spectra-records", "caption": "Figures 1 and 2 again: largest eigenvalues of the VGG-like network by rank, from published records where there are any, else from this run (before training: {glue:text}`shown`); mean over seeds and their range."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4)
 plots.plot_spectra_ranks(axes, {when: shown["vgg", when] for when in ("before", "after")});
 # %% mystnb={"figure": {"name": "fig-spectra-records-trend", "caption": "The same networks and ResNet-50: largest and last listed eigenvalue and norm against the field; before (filled, solid) and after training (open, dotted); small marks are seeds."}, "image": {"alt": "Two panels against the theoretical field, one a network, with lines of three numbers before and after training."}} tags=["hide-input"]

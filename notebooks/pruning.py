@@ -163,7 +163,7 @@ prunings_tables.tabulate_paper(prunings_tables.TABLE_1, full, studies)
 # %% tags=["hide-input"]
 own = {study.architecture: study for study in (*studies, *full)}  # records where there are any
 shown = [own[study.architecture] for study in studies]
-run.report("shown", "; ".join(f"{study.architecture}: {study.scale}" for study in shown));
+run.report("shown", "; ".join(map(prunings_trends.describe, shown)));
 # %% mystnb={"figure": {"name": "fig-pruning-records", "caption": "Table 1 and figures 6, 8, 10 and 12 again, from published records on all of CIFAR-10 where there are any, else from this run ({glue:text}`shown`). Triangles: the paper's numbers, dense and pruned at 90 %, with two of its standard deviations."}, "image": {"alt": "Two rows of five panels, VGG and ResNet-50, from 50 to 90 percent pruned: accuracy against the field, dense and pruned, with the paper's values as triangles in the last column."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 5, height=2.5, sharey="row")
 plots.plot_pruning_records(axes, shown, prunings_tables.TABLE_1);

@@ -160,7 +160,7 @@ likeness_tables.tabulate_choices(families[1])
 # (sec-re-table)=
 # ## The paper, published records, this run
 #
-# **Only ResNet-50 trained on all of CIFAR-10, three seeds or more behind three pools or more, compared on 1000 images, decides what the paper says.** Such runs come from the experiment `pool-likeness` at the paper profile. This run stands beside them.
+# **Only ResNet-50 trained on all of CIFAR-10, three seeds or more behind every pool, compared on 1000 images, decides what the paper says.** Such runs come from the experiment `pool-likeness` at the paper profile. This run stands beside them.
 
 # %%
 published = likeness_tables.read_families([run.published, run.store])
@@ -172,7 +172,7 @@ likeness_tables.tabulate_likeness(published, families)
 
 # %% tags=["hide-input"]
 shown = likeness_tables.choose_shown(published, families)
-run.report("shown", ", ".join(family.title for family in shown));
+run.report("shown", "; ".join(f"{family.title}, {family.note}" for family in shown));
 # %% mystnb={"figure": {"name": "fig-likeness-records", "caption": "CKA of a layer with the same layer of another seed, against depth, from published records on all of CIFAR-10 where there are any, else from this run ({glue:text}`shown`); bands span the pairs, dotted lines are untrained networks, the red line marks the middle layer."}, "image": {"alt": "Two panels of curves over depth with two dotted ones: the VGG-like network and ResNet-50."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4, sharey=True)
 plots.plot_likeness_depth(axes, shown);

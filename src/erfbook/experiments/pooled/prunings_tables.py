@@ -163,7 +163,8 @@ def tabulate_tuned_rates(study: Study) -> pd.DataFrame:
     for stride, field in zip(study.strides, study.fields, strict=True):
         for words, (shot, tuned) in ways.items():
             rates = study.tuned_rates(tuned)
-            for what, done in ((shot, "one-shot"), (tuned, "tuned")):
+            after = f"tuned, {study.tuned_epochs:g} epochs"
+            for what, done in ((shot, "one-shot"), (tuned, after)):
                 cells = {f"{r:.0%} pruned": _spread(study.percent(what, stride, r)) for r in rates}
                 rows[f"{TITLES[study.architecture]} {field} px", words, done] = {
                     "dense": _spread(study.percent("dense", stride)),

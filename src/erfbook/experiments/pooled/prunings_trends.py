@@ -69,6 +69,7 @@ def name_study(study: Study, prefix: str) -> Iterator[tuple[str, dict[str, Any]]
         study.percent("tuned_printed", first, RATE) - study.percent("global", first, RATE)
     ).mean()
     yield f"{prefix}_regained", {"value": float(won / lost) if lost > 0 else 1.0}
+    yield f"{prefix}_tuned_epochs", {"value": study.tuned_epochs}
     yield f"{prefix}_n_seeds", {"value": study.n_seeds}
     yield f"{prefix}_scale", {"value": study.scale}
     yield f"{prefix}_note", {"value": note_of(study)}
@@ -96,6 +97,11 @@ def list_trends(study: Study) -> Iterator[Trend]:
     yield Trend("slope_gap_90", f"gap at {RATE:.0%}", "falls", "gap", RATE)
     words = "tuned accuracy, printed recipe"
     yield Trend("slope_tuned", words, "figure only", "tuned_printed", RATE)
+
+
+def describe(study: Study) -> str:
+    """Return architecture, scale and data in words."""
+    return f"{TITLES[study.architecture]}, {study.scale}, {note_of(study)}"
 
 
 def note_of(study: Study) -> str:

@@ -89,9 +89,6 @@ def _brief(asked: SpectraConfig, word: str, **change: Any) -> SpectraConfig:
 def pool_spectra() -> Experiment:
     """Return the experiment: every network before training, which needs none, then after it."""
     before, after = (plans.plan_all(functools.partial(ask, moment=m)) for m in MOMENTS)
-    # Untrained networks take no training: two seeds at least, whatever their pool.
-    before = {profile: tuple((one, max(n, 2) if one.network.width == 0.25 else n)
-                             for one, n in plan) for profile, plan in before.items()}  # fmt: skip
     quarter = plans.configure_pools(plans.QUARTER)
     small, large = (ask(quarter[STRIDES.index(stride)], "before") for stride in ENDS)
     mode = "batch norm in training mode, 90 eigenvalues"

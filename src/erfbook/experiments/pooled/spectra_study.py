@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.pooled.networks import STRIDES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.records import Record, Store
 
@@ -22,7 +23,6 @@ MEASURES = ("largest", "last", "spread", "frobenius", "descent")
 DECIDING = ("paper", "usual recipe", "half width", "quarter width")
 PAPER_K = 90
 LEAST_WIDTH = 0.25
-LEAST_POOLS = {"before": 4, "after": 3}
 NOT_RUN = "batch norm's running statistics, not yet run"  # a variant
 
 
@@ -228,8 +228,7 @@ def read_deciding(
     """Return the scale and the spectra that decide what the paper's figure shows, if any do.
 
     Those are of networks on all of CIFAR-10, at a quarter of the width or more, with the paper's 90
-    eigenvalues, as the experiment's plan asks for them, two seeds or more of all four pools; after
-    training three pools will do, and those with a single seed are left out.
+    eigenvalues, as the experiment's plan asks for them, all pools, two seeds or more.
     """
     found: dict[str, dict[int, dict[int, Record]]] = {}
     for store in stores:
@@ -243,9 +242,9 @@ def read_deciding(
                 seeds = pools.setdefault(network["pool_stride"], {})
                 seeds.setdefault(record.spec.seed, record)
     for scale in DECIDING:
-        pools = {k: own for k, own in found.get(scale, {}).items() if len(own) > 1}
+        pools = found.get(scale, {})
         shared = set.intersection(*(set(own) for own in pools.values())) if pools else set()
-        if len(pools) >= LEAST_POOLS[moment] and len(shared) > 1:
+        if tuple(sorted(pools)) == STRIDES and len(shared) > 1:
             runs = {stride: [own[s] for s in sorted(shared)] for stride, own in pools.items()}
             return scale, gather(runs)
     return None

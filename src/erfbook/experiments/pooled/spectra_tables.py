@@ -79,9 +79,14 @@ def tabulate_figures(
                 p = say_p(page_p(theirs.numbers(name)))
                 seeds = f"{len(theirs.seeds)} seeds, Page's test {p}"
                 cell = f"{measure_growth(theirs, name).text()}, {seeds}"
-                cells.setdefault(scale, {})[row] = cell
+                cells.setdefault(f"{scale}, {theirs.note}", {})[row] = cell
     note = next(iter(ours.values())).note
     return set_side_by_side(paper, cells, {note: own})
+
+
+def describe(pools: Pools) -> str:
+    """Return scale and data in words."""
+    return f"{pools.config['network']['name'].partition(':')[0]}, {pools.note}"
 
 
 def say_deciding(published: Mapping[tuple[str, str], tuple[str, Pools]]) -> str:
