@@ -467,12 +467,15 @@ def test_published_runs_count_once_and_small_ones_not_at_all(tmp_path):
     found = tables.read_published([first, second], "erf-training")
     assert list(found) == list(tables.choose_whole(found)) == ["cpu"]
     assert found["cpu"].seeds == (0,)
-    names = ("mine", "cpu, He's weights", "paper", "cpu, 60 epochs")
+    names = ("mine", "cpu, He's weights", "paper", "cpu, 60 epochs", "cpu, 32 channels")
     for name in names:
         first.save(record(0, np.array([1.0, 2.0, 3.0]), **{**WHOLE, "name": name}))
     found = tables.read_published([first, second], "erf-training")
-    assert list(found) == ["cpu, 60 epochs", "cpu", "paper", "cpu, He's weights", "mine"]
-    assert list(tables.choose_whole(found)) == ["paper", "cpu, 60 epochs", "cpu"]
+    assert list(found) == [
+        "cpu, 32 channels", "cpu, 60 epochs", "cpu", "paper", "cpu, He's weights", "mine",
+    ]  # fmt: skip
+    whole = ["paper", "cpu, 32 channels", "cpu, 60 epochs", "cpu"]
+    assert list(tables.choose_whole(found)) == whole
 
 
 def test_what_decides_is_said_with_its_accuracy_or_that_nothing_does(tiny):

@@ -26,6 +26,7 @@ from erfbook.records import Record, Store
 
 DECIDING = (
     "paper",
+    "cpu, 32 channels",
     "cpu, 60 epochs",
     "cpu",
 )  # configurations of the paper's network and data, the better one first
