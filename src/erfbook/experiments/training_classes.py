@@ -207,7 +207,13 @@ ERF_TRAINING = Experiment(
     plans={
         "smoke": ((SMOKE, 2),),
         "laptop": ((LAPTOP, 3), (replace(LAPTOP, dataset="cifar10"), 3)),
-        "paper": ((WIDE, 3), (LONG, 3), (CPU, 3), (PAPER, 5), *((variant, 2) for variant in VARIANTS)),
+        "paper": (
+            (WIDE, 3),
+            (LONG, 3),
+            (CPU, 3),
+            (PAPER, 5),
+            *((variant, 2) for variant in VARIANTS),
+        ),
     },
     run=run_classes,
 )
