@@ -172,6 +172,9 @@ def test_a_nested_setting_picks_a_configuration(tmp_path):
     assert {run.config.network.pool_stride for run in runs} == {4}
 
 
+KEY = ("quarter width", "vgg")
+
+
 def study(dense, pruned, *, name="quarter width", seeds=None, dataset="cifar10"):
     """Records of made-up accuracies: rows are strides, columns seeds."""
     found = []
@@ -240,6 +243,31 @@ def test_every_network_is_tuned_at_five_rates_together_and_layer_by_layer():
         if "tuning" not in config.name:
             assert config.tuned == config.rates == config.compared == prunings.RATES
             assert config.tuned_epochs == pytest.approx(config.network.epochs / 20)
+
+
+def test_tuned_networks_stand_under_the_one_shot_ones_with_their_epochs_and_own_rates():
+    rows = [[0.9, 0.8], [0.7, 0.6]]
+    records = study(rows, rows)
+    for record in records:
+        k = record.spec.config["network"]["pool_stride"]
+        record.metrics.update(
+            tuned_epochs=1.5, layer=[0.5 / k] * 5, tuned_layer=[0.25, 0.75 / k],
+            tuned_rates={"tuned_printed": [0.9], "tuned_layer": [0.5, 0.9]},
+        )  # fmt: skip
+    table = prunings_tables.tabulate_tuned_rates(prunings_study.gather(records)[KEY])
+    first, second = (f"VGG {px} px" for px in prunings_study.gather(records)[KEY].fields)
+    alone, together = "each layer alone", "all layers together"
+    tuned = "tuned, 1.5 epochs"
+    assert list(table.index) == [
+        (field, ranked, then)
+        for field in (first, second) for ranked in (together, alone) for then in ("one-shot", tuned)
+    ]  # fmt: skip
+    assert set(table.columns) == {"dense", "50% pruned", "90% pruned"}
+    assert table.loc[(first, together, "one-shot"), "90% pruned"].startswith("85.0")
+    assert table.loc[(first, together, tuned)].isna()["50% pruned"]  # not tuned there
+    assert table.loc[(first, alone, tuned), "50% pruned"].startswith("25.0")
+    assert table.loc[(second, alone, tuned), "90% pruned"].startswith("37.5")
+    assert table.loc[(second, alone, "one-shot"), "90% pruned"].startswith("25.0")
 
 
 def test_only_all_of_cifar_with_two_seeds_of_three_pools_decides():
