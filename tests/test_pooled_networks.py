@@ -220,8 +220,8 @@ def test_recipes_and_lengths_of_tuning_stand_apart(tmp_path):
     assert len(found) == 3
     assert prunings_study.choose_deciding(found, "vgg").scale == "quarter width"
     table = prunings_tables.tabulate_recipes(found.values())
-    assert table.loc["VGG, quarter width", "dense, points a step"].startswith("-7.5")
-    assert table.loc["VGG, quarter width, printed recipe", "dense, %"] == "62.5 to 85.0"
+    assert table.loc["VGG, quarter width, made up", "dense, points a step"].startswith("-7.5")
+    assert table.loc["VGG, quarter width, printed recipe, made up", "dense, %"] == "62.5 to 85.0"
     trends = prunings_tables.tabulate_trends([found["quarter width", "vgg"]])
     assert trends.loc["VGG: dense accuracy", "Page's test"] == "of falling: p = 0.0017"  # 1 / 24^2
     assert prunings_tables.tabulate_recipes([]) is None

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
 from IPython.display import display, publish_display_data
 
 from erfbook import claims, parameters, profiles
@@ -137,6 +138,7 @@ def begin(notebook: str, namespace: Mapping[str, Any]) -> Page:
     profile = profiles.check_profile(given.pop("profile", "laptop"))
     values = declared.resolve(profile, given)
     page = Page(notebook, profile, values, changed=tuple(given))
+    pd.set_option("display.max_colwidth", None)  # no word of a table is cut
     display(_Card(_header(page, declared)))
     return page
 

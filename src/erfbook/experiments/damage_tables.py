@@ -73,7 +73,6 @@ def tabulate_races(starts: Starts) -> pd.DataFrame:
 def tabulate_starts(published: Starts | None, ours: Starts) -> pd.DataFrame:
     """Return section 4's statements side by side: the paper, published records, this run."""
     paper = {
-        "data": "CIFAR-10",
         "seeds": "“several”",
         "soft over He": "1.3 “in a few cases”",
         "soft over Xavier": "1.3 “in a few cases”",
@@ -85,9 +84,8 @@ def tabulate_starts(published: Starts | None, ours: Starts) -> pd.DataFrame:
         "corners over He": "“slow”",
         "soft over corners": "“usually works better”",
     }
-    name = "init-damage"
-    cells = {name: _cells(published)} if published else {}
-    return set_side_by_side(paper, cells, {name: _cells(ours)})
+    cells = {published.note: _cells(published)} if published else {}
+    return set_side_by_side(paper, cells, {ours.note: _cells(ours)})
 
 
 def _cells(starts: Starts) -> dict[str, str]:
@@ -95,7 +93,6 @@ def _cells(starts: Starts) -> dict[str, str]:
     soft = race["soft", "he"]
     n_significant = sum(p < SIGNIFICANT for p in starts.holm.values())
     return {
-        "data": starts.note,
         "seeds": str(starts.n_seeds),
         "soft over He": soft.mean.text(),
         "soft over Xavier": race["soft", "xavier"].mean.text(),

@@ -75,10 +75,9 @@ def redo(record: Record) -> Redone:
 def tabulate_redone(redone: Iterable[Redone]) -> pd.DataFrame | None:
     """Return a row a network: its size as recorded and as measured here; None for no network."""
     rows = {
-        f"{one.name}, seed {one.seed}": {
+        f"{one.name}, seed {one.seed}, here on {one.images}": {
             **{f"recorded, {r}": f"{one.recorded[r]:.3f} px" for r in READINGS},
             **{f"here, {r}": f"{one.here[r]:.3f} px" for r in READINGS},
-            "measured on": one.images,
         }
         for one in redone
     }

@@ -16,7 +16,7 @@ from erfbook.experiments.pooled.networks import FIELDS, STATED, STRIDES, TITLES
 from erfbook.experiments.pooled.prunings import PruningConfig, configure_pruning
 from erfbook.experiments.pooled.prunings_paper import NUMBERS, TABLE_1, TABLE_2, Row
 from erfbook.experiments.pooled.prunings_study import RATE, Study
-from erfbook.experiments.pooled.prunings_trends import list_trends, note_of, say_trend
+from erfbook.experiments.pooled.prunings_trends import describe, list_trends, note_of, say_trend
 from erfbook.experiments.side_by_side import set_side_by_side
 from erfbook.experiments.training_fields import choose_dataset
 
@@ -192,9 +192,8 @@ def tabulate_recipes(studies: Iterable[Study]) -> pd.DataFrame | None:
                 [("global", k, RATE) for k in ends],
             )
         )
-        rows[f"{TITLES[study.architecture]}, {study.scale}"] = {
+        rows[describe(study)] = {
             "fields, px": f"{study.fields[0]} to {study.fields[-1]}",
-            "images": note_of(study),
             "seeds": str(study.n_seeds),
             "dense, %": f"{dense[0]:.1f} to {dense[1]:.1f}",
             "dense, points a step": study.slope("dense").text("{:+.1f}"),
