@@ -148,8 +148,8 @@ LONG = replace(
     weight_decay=1e-4,
     moments=PAPER.moments,
 )
-# PAPER's width and weight decay for as many epochs as two cores do in a few hours, with the rate and
-# batches at which three epochs of CPU's network ended best.
+# PAPER's width and weight decay for as many epochs as two cores do in a few hours, with the rate
+# and batches at which three epochs of CPU's network ended best.
 WIDE = replace(
     CPU,
     name="cpu, 32 channels",
