@@ -15,6 +15,7 @@ SOURCE = Path(erfbook.__file__).parent
 LOW = {"errors", "profiles"}
 MAY_IMPORT = {
     "errors": set(),
+    "notation": set(),
     "progress": set(),
     "theory": set(),
     "rf": {"errors", "models"},
@@ -31,13 +32,13 @@ MAY_IMPORT = {
     "parameters": {"profiles"},
     "experiments": {
         *("theory", "rf", "erf", "models", "datasets", "training", "records"),
-        *("pruning", "hessian", "similarity", "featurevis"),
+        *("pruning", "hessian", "similarity", "featurevis", "notation"),
         *LOW,
     },
     "sweep": {"experiments", "records", "training", *LOW},
     "claims": {"theory", *LOW},
     "plots": {"theory"},
-    "book": {"claims", "parameters", "records", "experiments", *LOW},
+    "book": {"claims", "parameters", "records", "experiments", "notation", *LOW},
     "cli": {"parameters", "claims", "book", "erf", "rf", "datasets", "records", "sweep", *LOW},
     "__main__": {"cli"},
     "__init__": set(),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from erfbook.claims import Claim, Outcome, Result, Verdict, count
+from erfbook.notation import round_to
 
 _HEAD = ("claim", "the paper says", "this run found, and what it must be", "verdict")
 _MARKS = {True: "✓", False: "✗", None: "·"}
@@ -45,12 +46,12 @@ def number(value: Any) -> str:
     """Return a result's value as a person writes it.
 
     >>> number(0.123456), number(True), number(-1e-12), number(20), number(377379369)
-    ('0.123', 'yes', '−1e-12', '20', '3.77e+08')
+    ('0.123', 'yes', '−10⁻¹²', '20', '3.77 × 10⁸')
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 10**6):
-        return f"{value:.3g}".replace("-", "−", 1) if value < 0 else f"{value:.3g}"
+        return round_to(value)
     return str(value).replace("-", "−", 1) if isinstance(value, int) else str(value)
 
 

@@ -1,0 +1,36 @@
+"""Numbers as a person writes them."""
+
+from __future__ import annotations
+
+import math
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def round_to(value: float, digits: int = 3) -> str:
+    """Return a number to so many significant digits, with a true minus sign.
+
+    Thousands are set apart by commas; from a million on, and below a ten-thousandth, a power of
+    ten is written out.
+
+    >>> [round_to(v) for v in (0.123456, -0.5, 30_000.0, 147_499.0, 0.0)]
+    ['0.123', '−0.5', '30,000', '147,000', '0']
+    >>> round_to(377_379_369), round_to(-2.2e-5), round_to(-1e-12), round_to(999.7)
+    ('3.77 × 10⁸', '−2.2 × 10⁻⁵', '−10⁻¹²', '1,000')
+    """
+    if not math.isfinite(value):
+        return f"{value}".replace("-", "−")
+    rounded = float(f"{value:.{digits}g}")
+    if rounded == 0:
+        return "0"
+    if 1e-4 <= abs(rounded) < 1000:
+        text = f"{rounded:.{digits}g}"
+    elif 1000 <= abs(rounded) < 1e6:
+        text = f"{rounded:,.0f}"
+    else:
+        mantissa, power = f"{rounded:.{digits - 1}e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        raised = f"10{str(int(power)).translate(_RAISED)}"
+        text = raised if mantissa == "1" else f"{mantissa} × {raised}"
+        text = f"-{raised}" if mantissa == "-1" else text
+    return text.replace("-", "−", 1)
