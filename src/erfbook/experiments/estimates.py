@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from erfbook.notation import round_to
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -45,16 +47,19 @@ class Estimate:
         return {**plain, "low": self.low, "high": self.high} if self.n > 1 else plain
 
     def text(self, form: str = "{:.2f}") -> str:
-        """Return value and interval as a table shows them.
+        """Return value and interval as a table shows them; from 1000 on, three digits are enough.
 
         >>> Estimate(1.2345, 1.0, 1.5, 3).text(), Estimate(0.5, 0.5, 0.5, 1).text("{:+.1%}")
         ('1.23 [1.00, 1.50]', '+50.0%')
         >>> Estimate(math.nan, math.nan, math.nan, 0).text()
         '–'
+        >>> Estimate(0.99, 0.0002, 5160.2, 2).text()
+        '0.99 [0.00, 5,160]'
         """
         if math.isnan(self.value):
             return "–"
-        value, low, high = (form.format(x) for x in (self.value, self.low, self.high))
+        ends = (self.value, self.low, self.high)
+        value, low, high = (form.format(x) if abs(x) < 1000 else round_to(x) for x in ends)
         return value if self.n < 2 else f"{value} [{low}, {high}]"
 
     def z_score(self, expected: float) -> float:
