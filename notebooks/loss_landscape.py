@@ -89,7 +89,7 @@ run.report("data", spectra["vgg", "before"].note);
 # ## Before training, and after
 #
 # **Untrained networks need no training, so this part is the paper's own question.** The loss is that of {glue:text}`vgg_before_n_images:d` images ({glue:text}`resnet50_before_n_images:d` for ResNet-50) of {glue:text}`data`; {glue:text}`vgg_before_k:d` and {glue:text}`resnet50_before_k:d` eigenvalues stand for the paper's 90.
-# No residual exceeds {glue:text}`vgg_before_residual:.0e` of its largest eigenvalue before and {glue:text}`vgg_after_residual:.0e` after training ({glue:text}`resnet50_before_residual:.0e` and {glue:text}`resnet50_after_residual:.0e` for ResNet-50).
+# No residual exceeds {glue:text}`vgg_before_residual_words` of its largest eigenvalue before and {glue:text}`vgg_after_residual_words` after training ({glue:text}`resnet50_before_residual_words` and {glue:text}`resnet50_after_residual_words` for ResNet-50).
 
 # %% mystnb={"figure": {"name": "fig-spectra-ranks", "caption": "The paper's figure 1 with this run's VGG-like networks on {glue:text}`data`: largest eigenvalues by rank, mean over seeds and their range, by theoretical field."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis. Before training the curves of the two larger fields lie above the other two."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.4)
@@ -99,14 +99,14 @@ fig, axes = plots.figure(1, 2, height=3.4)
 plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("before", "after")});
 # %% [markdown]
 # **Before training.** A line through the logarithm against the field, seed by seed, gives what a number grows by from the smallest field to the largest, with Student's 95 % interval over seeds. In VGG-like networks ({glue:text}`vgg_before_n_seeds:d` seeds)
-# the largest eigenvalue grows by a factor of {glue:text}`vgg_before_largest:.2f` [{glue:text}`vgg_before_largest_low:.2f`, {glue:text}`vgg_before_largest_high:.2f`], the distance between the first and the last one listed by {glue:text}`vgg_before_spread:.2f` [{glue:text}`vgg_before_spread_low:.2f`, {glue:text}`vgg_before_spread_high:.2f`];
-# in ResNet-50 ({glue:text}`resnet50_before_n_seeds:d` seeds) by {glue:text}`resnet50_before_largest:.2f` [{glue:text}`resnet50_before_largest_low:.2f`, {glue:text}`resnet50_before_largest_high:.2f`] and {glue:text}`resnet50_before_spread:.2f`.
+# the largest eigenvalue grows by a factor of {glue:text}`vgg_before_largest_words`, the distance between the first and the last one listed by {glue:text}`vgg_before_spread_words`;
+# in ResNet-50 ({glue:text}`resnet50_before_n_seeds:d` seeds) by {glue:text}`resnet50_before_largest_words` and {glue:text}`resnet50_before_spread_words`.
 # A straight line is not the whole story: in {glue:text}`vgg_before_largest_rising:d` of {glue:text}`vgg_before_n_seeds:d` seeds the largest eigenvalue rises from each field to the next.
 #
-# **After training.** The factor is {glue:text}`vgg_after_largest:.2f` [{glue:text}`vgg_after_largest_low:.2f`, {glue:text}`vgg_after_largest_high:.2f`] in VGG-like networks ({glue:text}`vgg_after_n_seeds:d` seeds), of which the interval says that it {glue:text}`vgg_after_largest_says`;
-# and {glue:text}`resnet50_after_largest:.2f` in ResNet-50 ({glue:text}`resnet50_after_n_seeds:d` of them), which {glue:text}`resnet50_after_largest_says`. Networks that fit their images to different degrees stand at different losses, and curvature depends on the loss: the table gives both. The paper shows these panels and says nothing of them.
+# **After training.** The factor is {glue:text}`vgg_after_largest_words` in VGG-like networks ({glue:text}`vgg_after_n_seeds:d` seeds), of which the interval says that it {glue:text}`vgg_after_largest_says`;
+# and {glue:text}`resnet50_after_largest_words` in ResNet-50 ({glue:text}`resnet50_after_n_seeds:d` of them), which {glue:text}`resnet50_after_largest_says`. Networks that fit their images to different degrees stand at different losses, and curvature depends on the loss: the table gives both. The paper shows these panels and says nothing of them.
 #
-# **Up and down.** Of all curvature, by size, {glue:text}`vgg_before_negative_smallest:.0%` points downwards in the untrained VGG-like network with the smallest field and {glue:text}`vgg_before_negative_greatest:.0%` with the largest. The sum of the sizes of all negative eigenvalues, estimated from the density, grows by {glue:text}`vgg_before_descent:.2f` [{glue:text}`vgg_before_descent_low:.2f`, {glue:text}`vgg_before_descent_high:.2f`] in VGG-like networks and by {glue:text}`resnet50_before_descent:.2f` [{glue:text}`resnet50_before_descent_low:.2f`, {glue:text}`resnet50_before_descent_high:.2f`] in ResNet-50. The paper speaks of descent as well, and the largest eigenvalues, all it shows, cannot tell of it.
+# **Up and down.** Of all curvature, by size, {glue:text}`vgg_before_negative_smallest:.0%` points downwards in the untrained VGG-like network with the smallest field and {glue:text}`vgg_before_negative_greatest:.0%` with the largest. The sum of the sizes of all negative eigenvalues, estimated from the density, grows by {glue:text}`vgg_before_descent_words` in VGG-like networks and by {glue:text}`resnet50_before_descent_words` in ResNet-50. The paper speaks of descent as well, and the largest eigenvalues, all it shows, cannot tell of it.
 
 # %% mystnb={"figure": {"name": "fig-spectra-trend", "caption": "Largest and last listed eigenvalue and norm (root of the sum of all squares) against the field on {glue:text}`data`: before (filled, solid) and after training (open, dotted); small marks are seeds. Below each field: the last plane."}, "image": {"alt": "Two panels against the theoretical field. Before training the curvature of VGG-like networks jumps up where the last plane shrinks from two units a side to one; after training it shows no clear trend."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.8)
@@ -135,7 +135,7 @@ for name, result in spectra_study.name_separation(separation).items():
 fig, ax = plots.figure(1, 1, height=3.0, width=5.0)
 plots.plot_spectra_separation(ax, separation);
 # %% [markdown]
-# With the planes held, a larger field multiplies the largest eigenvalue by {glue:text}`effect_field:.2f` [{glue:text}`effect_field_low:.2f`, {glue:text}`effect_field_high:.2f`]; with the field held, smaller planes multiply it by {glue:text}`effect_plane:.2f` [{glue:text}`effect_plane_low:.2f`, {glue:text}`effect_plane_high:.2f`].
+# With the planes held, a larger field multiplies the largest eigenvalue by {glue:text}`effect_field_words`; with the field held, smaller planes multiply it by {glue:text}`effect_plane_words`.
 # The control is not free of the image: a crop shows less of it, and a repeated image has seams.
 #
 # (sec-ll-settings)=
@@ -151,7 +151,7 @@ run.report("n_varied", p.n_varied)
 spectra_tables.tabulate_variants(small, large)
 
 # %% [markdown]
-# **The trend is above 1 with certainty in {glue:text}`variants_growing:d` of {glue:text}`n_variants:d` rows**; the ratio lies between {glue:text}`variants_least:.2f` and {glue:text}`variants_most:.2f`. With running statistics that were never run, as evaluation mode takes an untrained network, the ratio is {glue:text}`variants_running:.2f` [{glue:text}`variants_running_low:.2f`, {glue:text}`variants_running_high:.2f`]: whether the trend is a large one hangs on a mode that the paper does not name. He's initial weights have six times PyTorch's variance; batch norm makes what the network computes independent of the weights' scale, and the curvature falls with it for every pool alike.
+# **The trend is above 1 with certainty in {glue:text}`variants_growing:d` of {glue:text}`n_variants:d` rows**; the ratio lies between {glue:text}`variants_least:.2f` and {glue:text}`variants_most:.2f`. With running statistics that were never run, as evaluation mode takes an untrained network, the ratio is {glue:text}`variants_running_words`: whether the trend is a large one hangs on a mode that the paper does not name. He's initial weights have six times PyTorch's variance; batch norm makes what the network computes independent of the weights' scale, and the curvature falls with it for every pool alike.
 #
 # (sec-ll-table)=
 # ## The paper, published records, this run

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.pooled.networks import STRIDES
 from erfbook.experiments.training_growth import mean_interval
+from erfbook.notation import round_to
 from erfbook.records import Record, Store
 
 # Largest eigenvalue, the last one listed, the distance between the two, the root of the sum of all
@@ -160,11 +161,13 @@ def name_pools(pools: Pools, prefix: str) -> dict[str, dict]:
         f"{prefix}_k": {"value": int(pools.config["k"])},
         f"{prefix}_n_images": {"value": int(pools.config["n_images"])},
         f"{prefix}_residual": {"value": _worst_residual(pools)},
+        f"{prefix}_residual_words": {"value": round_to(_worst_residual(pools), 1)},
         f"{prefix}_products": {"value": int(np.nansum(pools.numbers("n_products")))},
     }
     for name in MEASURES:
         factor = measure_growth(pools, name)
         named[f"{prefix}_{name}"] = _result(factor)
+        named[f"{prefix}_{name}_words"] = {"value": factor.text()}
         named[f"{prefix}_{name}_rising"] = {"value": count_rising(pools, name)}
         named[f"{prefix}_{name}_grows"] = {"value": bool(factor.n > 1 and factor.low > 1)}
         named[f"{prefix}_{name}_says"] = {"value": say(factor)}
@@ -180,6 +183,8 @@ def name_separation(separation: Separation) -> dict[str, dict]:
     return {
         "effect_field": _result(field),
         "effect_plane": _result(plane),
+        "effect_field_words": {"value": field.text()},
+        "effect_plane_words": {"value": plane.text()},
         "effect_field_says": {"value": say(field)},
         "effect_plane_says": {"value": say(plane)},
         "effect_field_grows": {"value": bool(field.n > 1 and field.low > 1)},
@@ -197,7 +202,9 @@ def name_variants(
     """
     pairs = {word: compare_ends(runs, large[word]) for word, runs in small.items()}
     ratios = list(pairs.values())
-    running = {"variants_running": _result(pairs[NOT_RUN])} if NOT_RUN in pairs else {}
+    running = {}
+    if NOT_RUN in pairs:
+        running = {"variants_running_words": {"value": pairs[NOT_RUN].text()}}
     return {
         "n_variants": {"value": len(ratios)},
         "variants_growing": {"value": sum(e.n > 1 and e.low > 1 for e in ratios)},
