@@ -21,6 +21,8 @@ from pathlib import Path
 
 import torch
 
+from erfbook.hardware import name_device
+
 FOLDER = Path(__file__).resolve().parents[1] / "_build" / "bench"
 
 
@@ -79,14 +81,15 @@ def header(title: str) -> None:
     """Print the title, the machine and the head of the table."""
     env = environment()
     print(f"\n{title}")
-    print(f"{env['cpu']}, {env['threads']} torch threads, torch {env['torch']}, {env['platform']}")
+    print(f"{env['cpu']}, {env['cores']} cores, {env['threads']} torch threads")
+    print(f"torch {env['torch']}, {env['platform']}")
     print(f"{'':44s} {'ours':>9s} {'theirs':>9s} {'ratio':>7s}  [min, max]      ours/s   theirs/s")
 
 
 def environment() -> dict[str, str | int]:
     """Return what the figures depend on: processor, threads, versions."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": name_device("cpu"),
         "cores": os.cpu_count() or 0,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -154,12 +157,3 @@ def record(name: str, row: dict[str, object]) -> None:
     scratch = path.with_suffix(".tmp")
     scratch.write_text(json.dumps(body, indent=2))
     scratch.replace(path)
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]} ({len(names)} cores)" if names else platform.machine()

@@ -10,8 +10,8 @@ from toy_experiment import ToyConfig, toy, uninterrupted
 
 from erfbook.errors import UserError
 from erfbook.experiments.registry import Outcome, make
+from erfbook.hardware import name_device
 from erfbook.records import Store, Unwritable, export, merge
-from erfbook.records.provenance import name_device
 from erfbook.records.under_way import UnderWay, find_under_way
 from erfbook.sweep.local import fits, kept_back, sweep_here
 from erfbook.sweep.plan import Run, lay_out, time_left

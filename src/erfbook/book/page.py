@@ -22,8 +22,8 @@ from IPython.display import display, publish_display_data
 from erfbook import claims, parameters, profiles
 from erfbook.book import paths, results
 from erfbook.book.tables import number, verdict_table
+from erfbook.hardware import describe_device
 from erfbook.records import Store
-from erfbook.records.provenance import name_device
 
 # The prefix under which MyST-NB finds glued outputs; `{glue:text}` reads the text, we the JSON.
 _MIME = "application/papermill.record/"
@@ -223,9 +223,8 @@ def _device() -> str:
     import torch
 
     if torch.cuda.is_initialized() and torch.cuda.max_memory_allocated() > 0:
-        return name_device("cuda")
-    n_threads = torch.get_num_threads()
-    return f"{name_device('cpu')}, {n_threads} thread{'s' if n_threads > 1 else ''}"
+        return describe_device("cuda")
+    return describe_device("cpu")
 
 
 def _commit(project: paths.Project) -> str:

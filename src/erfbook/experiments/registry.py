@@ -14,8 +14,9 @@ import torch
 
 from erfbook import datasets
 from erfbook.errors import UserError
+from erfbook.hardware import name_device
 from erfbook.records import Record, Spec, Store, UnderWay, provenance
-from erfbook.records.provenance import code_state, name_device, now
+from erfbook.records.provenance import code_state, now
 
 
 @dataclass(frozen=True)

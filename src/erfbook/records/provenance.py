@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from erfbook.hardware import name_device
+
 _SOURCE = Path(__file__).resolve().parents[1]
 
 
@@ -75,28 +77,6 @@ def versions() -> dict[str, str]:
 
     found = {"python": platform.python_version(), "numpy": numpy.__version__}
     return found | {"torch": str(torch.__version__)}
-
-
-def name_device(device: Any) -> str:
-    """Return a device as a person knows it: the model of the GPU or of the processor."""
-    import torch
-
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type != "cpu":
-        return str(device)
-    return _processor()
-
-
-@lru_cache(maxsize=1)
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _n_threads() -> int:

@@ -15,9 +15,9 @@ from pathlib import Path
 from erfbook.errors import UserError
 from erfbook.experiments import catalogue
 from erfbook.experiments.registry import Experiment, choose_device
+from erfbook.hardware import name_device
 from erfbook.records import Store, export
 from erfbook.records.places import find_places
-from erfbook.records.provenance import name_device
 from erfbook.records.words import duration, parse_duration, size, table
 from erfbook.sweep.local import Tally, kept_back, sweep_here
 from erfbook.sweep.plan import Run, lay_out, time_left

@@ -1,16 +1,18 @@
-"""What depends on the device: precision, repeatable arithmetic, its name."""
+"""What depends on the device: precision, layout, repeatable arithmetic."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import platform
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from erfbook.hardware import has_bf16, name_device
+from erfbook.progress import tell
 
 _LEAST_CHANNELS = 16  # of a strided 1 x 1 convolution: one block of AVX-512
 
@@ -19,6 +21,20 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context in which the forward pass runs: bf16 where ``precision`` asks for it."""
     wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+def warn_of_precision(device: torch.device, precision: str) -> None:
+    """Say on the error stream, once a process, that bf16 is slow on this processor."""
+    if device.type == "cpu" and precision == "bf16" and has_bf16() is False:
+        _warn_once()
+
+
+@functools.cache
+def _warn_once() -> None:
+    tell(
+        f"training: {name_device('cpu')} has no instructions for bf16, which takes it many times "
+        "as long: precision float32 is faster here"
+    )
 
 
 def choose_layout(model: nn.Module, device: torch.device) -> torch.memory_format:
@@ -66,16 +82,3 @@ def repeatable(device: torch.device) -> Iterator[None]:
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
             torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[2:4]
             memory.fill_uninitialized_memory = before[4]
-
-
-def describe_device(device: torch.device) -> str:
-    """Return a device in words: the GPU's name, or the processor's and the threads used."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        name = named[0] if named else name
-    n_threads = torch.get_num_threads()
-    return f"{name}, {n_threads} thread{'s' if n_threads > 1 else ''}"

@@ -13,7 +13,7 @@ from erfbook.errors import RunError, UserError
 from erfbook.progress import open_bar
 from erfbook.training.batches import Batches
 from erfbook.training.checkpoint import Checkpoint
-from erfbook.training.devices import choose_layout, repeatable
+from erfbook.training.devices import choose_layout, repeatable, warn_of_precision
 from erfbook.training.history import History
 from erfbook.training.identity import identify
 from erfbook.training.interrupts import HeldInterrupt
@@ -69,6 +69,7 @@ def train(
     if seed < 0 or seed != int(seed):
         raise UserError(f"the seed must be a whole number of at least 0, not {seed}")
     device = next(model.parameters()).device
+    warn_of_precision(device, recipe.precision)
     layout = choose_layout(model, device)
     model.to(memory_format=layout)  # type: ignore[call-overload]
     batches = Batches(data, recipe, seed=seed, device=device, layout=layout)

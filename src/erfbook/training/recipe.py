@@ -32,7 +32,7 @@ class Recipe:
         crop_padding: zeros around an image before a random crop of its own size, in pixels.
         flip: whether half of the images are mirrored.
         precision: ``float32``, ``bf16`` (autocast), or ``auto``: bf16 on a GPU. A processor with
-            instructions for bf16 is faster with it as well.
+            instructions for bf16 is faster with it as well, one without many times slower.
         compile: whether ``torch.compile`` is used, which takes a minute before the first step.
 
     Raises:

@@ -13,8 +13,9 @@ from torch import nn
 from tqdm import tqdm
 
 from erfbook.errors import RunError, UserError
+from erfbook.hardware import describe_device
 from erfbook.training.batches import NOT_COUNTED, Batches
-from erfbook.training.devices import autocast, describe_device
+from erfbook.training.devices import autocast
 from erfbook.training.history import History, Moment, freeze
 from erfbook.training.interrupts import HeldInterrupt
 from erfbook.training.keeper import Keeper
