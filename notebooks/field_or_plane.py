@@ -76,7 +76,7 @@ plots.plot_control_networks(axes, shown, stride=stride, last_step=control.DEEP["
 
 # %% [markdown]
 # Fields are computed from the graph as built; planes are measured; the *values read* are those early values from which a NaN arrives at the last plane. On the lattice of every $k$-th position, *dilated* and *coarse dilated* compute exactly what *strided* computes: with the same weights their last planes differ there by at most
-# {glue:text}`lattice_error:.0e` of the largest value, in double precision. So *dilated* is the paper's network run on all shifts of the image at once, its answers averaged, and *strided* is one of these shifts.
+# {glue:text}`lattice_error_words` of the largest value, in double precision. So *dilated* is the paper's network run on all shifts of the image at once, its answers averaged, and *strided* is one of these shifts.
 #
 # (sec-fp-dead)=
 # ## The fourth thing: weights that never read the image

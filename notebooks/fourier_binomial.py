@@ -36,6 +36,7 @@ import sympy
 
 from erfbook import plots, theory
 from erfbook.book import page
+from erfbook.notation import round_to
 
 run = page.begin("fourier_binomial", globals())
 p = run.parameters
@@ -130,13 +131,15 @@ run.report("binomial_exact", theory.extended_binomial_coefficients(p.max_depth, 
 polynomial = theory.extended_binomial_coefficients(p.max_depth, 3)
 run.report("extended_exact", polynomial == theory.pack_coefficients(p.max_depth, 3))
 run.report("largest_coefficient_digits", len(str(max(polynomial))))
-run.report("path_ratio", max(theory.extended_binomial_coefficients(20, 3)))  # the outermost pixel has one path
+n_paths = max(theory.extended_binomial_coefficients(20, 3))  # the outermost pixel has one path
+run.report("path_ratio", n_paths)
+run.report("path_ratio_words", round_to(n_paths, 2))
 singular = np.linalg.svd(functools.reduce(scipy.signal.convolve2d, [np.ones((3, 3))] * 20), compute_uv=False)
 run.report("separability_gap", singular[1] / singular[0]);
 
 # %% [markdown]
 # The largest coefficient of the deepest stack here has {glue:text}`largest_coefficient_digits:d` digits. Twenty 3-tap layers already
-# give the central pixel {glue:text}`path_ratio:.1e` times as many paths as the outermost one, along one axis: this
+# give the central pixel {glue:text}`path_ratio_words` times as many paths as the outermost one, along one axis: this
 # is the sense in which the centre of a receptive field weighs more.
 #
 # (sec-fb-draws)=

@@ -82,7 +82,7 @@ plots.plot_damage_corners(axes, optima);
 # Two searches that know nothing of this agree. *Trying all kernels* whose weights are multiples of 1/8 (3 × 3: {glue:text}`optimum_tried_3:d` kernels) or 1/4 (5 × 5: {glue:text}`optimum_tried_5:d`;
 # 7 × 7: {glue:text}`optimum_tried_7:d`), in whole numbers, the sum has {glue:text}`optimum_n_trace_3:d`, {glue:text}`optimum_n_trace_5:d` and {glue:text}`optimum_n_trace_7:d` maximisers, the area one each, the widest direction
 # {glue:text}`optimum_n_greatest_3:d` each. *Ascents* from random kernels end at the same maxima; both criteria are concave, so the tangent plane bounds what an ascent can have missed: at most
-# {glue:text}`optimum_gap:.0e`. On the sum they end wherever they happen to arrive, with {glue:text}`optimum_share_lowest:.2f` to {glue:text}`optimum_share_highest:.2f` of the weight on one diagonal.
+# {glue:text}`optimum_gap_words`. On the sum they end wherever they happen to arrive, with {glue:text}`optimum_share_lowest:.2f` to {glue:text}`optimum_share_highest:.2f` of the weight on one diagonal.
 #
 # Against equal weights, with $(k^2-1)/12$ an axis, the gain in $\sigma$ is
 #

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from erfbook import theory
+from erfbook.notation import round_to
 from erfbook.theory.corners import CONCAVE, CRITERIA
 
 PARTS = {3: 8, 5: 4, 7: 4}  # a kernel's weight is dealt out in so many parts to try all kernels
@@ -127,12 +128,14 @@ def study_limits(depths: Sequence[int], *, n_random: int, seed: int = 0) -> Limi
 
 def name_limits(optima: Mapping[int, Optimum], limits: Limits) -> dict[str, dict]:
     """Return the results under the names that prose and the ledger use."""
+    gap = max(one.gap for one in optima.values())
     named: dict[str, dict] = {
         "optimum_agrees": {"value": all(one.agrees for one in optima.values())},
         "optimum_corners_only": {"value": all(one.corners_only for one in optima.values())},
         "optimum_area_unique": {"value": all(o.n_best["area"] == 1 for o in optima.values())},
         "optimum_trace_unique": {"value": all(o.n_best["trace"] == 1 for o in optima.values())},
-        "optimum_gap": {"value": max(one.gap for one in optima.values())},
+        "optimum_gap": {"value": gap},
+        "optimum_gap_words": {"value": round_to(gap, 1)},
         "limit_slope_steepest": {"value": float(limits.slopes.min())},
         "limit_slope_flattest": {"value": float(limits.slopes.max())},
         "limit_n_random": {"value": len(limits.slopes)},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from erfbook import pruning, rf
 from erfbook.experiments.pooled.networks import VGG_STAGES
 from erfbook.models.pooled import PooledNet, pooled_vgg
 from erfbook.models.pooled_control import CoarsePool, vary
+from erfbook.notation import round_to
 from erfbook.pruning import Pruned
 
 
@@ -77,7 +79,7 @@ def describe(network: PooledNet, *, side: int = 32) -> Design:
     )
 
 
-def compare_lattice(stride: int, *, side: int = 32) -> dict[str, dict[str, float]]:
+def compare_lattice(stride: int, *, side: int = 32) -> dict[str, dict[str, Any]]:
     """Return how far dilated networks are from the strided one on their every ``stride``-th unit.
 
     Args:
@@ -85,7 +87,8 @@ def compare_lattice(stride: int, *, side: int = 32) -> dict[str, dict[str, float
         side: of the image, px.
 
     Returns:
-        ``lattice_error``: largest difference of the last planes over their largest value, float64.
+        ``lattice_error``: largest difference of the last planes over their largest value, float64;
+        ``lattice_error_words``: the same as a text.
     """
     planes = {}
     for variant in ("strided", "dilated", "coarse dilated"):
@@ -97,7 +100,8 @@ def compare_lattice(stride: int, *, side: int = 32) -> dict[str, dict[str, float
             planes[variant] = vary(network, variant).double().eval().features(images)
     strided = planes.pop("strided")
     errors = [(p[:, :, ::stride, ::stride] - strided).abs().max() for p in planes.values()]
-    return {"lattice_error": {"value": float(max(errors) / strided.abs().max())}}
+    error = float(max(errors) / strided.abs().max())
+    return {"lattice_error": {"value": error}, "lattice_error_words": {"value": round_to(error, 1)}}
 
 
 def count_read(network: PooledNet, *, side: int = 32) -> int:

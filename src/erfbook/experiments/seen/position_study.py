@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from erfbook.experiments.estimates import Estimate, bootstrap, seed_for
 from erfbook.experiments.seen.position_network import PLACES
+from erfbook.notation import round_to
 from erfbook.records import Record, expand
 
 SPACES = ("pixels", "features")
@@ -223,13 +224,15 @@ def name_layer(layer: Layer) -> dict[str, dict[str, Any]]:
 def name_contrasts(layers: Mapping[str, Layer]) -> dict[str, dict[str, Any]]:
     """Return what several layers say together."""
     middle, high = layers["middle"], layers["high"]
+    ring_error = max(layers[k].move_error() for k in layers if "ring" in k)
     busy = [layer.record.arrays["complexity"].mean(axis=(1, 2)) for layer in (high, middle)]
     named: dict[str, dict[str, Any]] = {
         "busier": compare_layers(busy[0], busy[1], "busier").as_result(),
         "smallest_ring_p": {
             "value": min(layers[k].p_value(s) for k in layers if "ring" in k for s in SPACES)
         },
-        "ring_error": {"value": max(layers[k].move_error() for k in layers if "ring" in k)},
+        "ring_error": {"value": ring_error},
+        "ring_error_words": {"value": round_to(ring_error, 1)},
         "n_channels": {"value": min(layer.n_channels for layer in layers.values())},
         "n_restarts": {"value": middle.n_restarts},
         "side_px": {"value": int(middle.record.spec.config["side_px"])},
