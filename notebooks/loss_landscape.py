@@ -98,13 +98,13 @@ plots.plot_spectra_ranks(axes, {when: spectra["vgg", when] for when in ("before"
 fig, axes = plots.figure(1, 2, height=3.4)
 plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("before", "after")});
 # %% [markdown]
-# **Before training.** A line through the logarithm against the field, seed by seed, gives what a number grows by from the smallest field to the largest, with Student's 95 % interval over seeds. In VGG-like networks ({glue:text}`vgg_before_n_seeds:d` seeds)
+# **Before training.** A line through the logarithm against the field, seed by seed, gives what a number grows by from the smallest field to the largest, with Student's 95 % interval over seeds. In VGG-like networks ({glue:text}`vgg_before_seeds_words`)
 # the largest eigenvalue grows by a factor of {glue:text}`vgg_before_largest_words`, the distance between the first and the last one listed by {glue:text}`vgg_before_spread_words`;
-# in ResNet-50 ({glue:text}`resnet50_before_n_seeds:d` seeds) by {glue:text}`resnet50_before_largest_words` and {glue:text}`resnet50_before_spread_words`.
-# A straight line is not the whole story: in {glue:text}`vgg_before_largest_rising:d` of {glue:text}`vgg_before_n_seeds:d` seeds the largest eigenvalue rises from each field to the next.
+# in ResNet-50 ({glue:text}`resnet50_before_seeds_words`) by {glue:text}`resnet50_before_largest_words` and {glue:text}`resnet50_before_spread_words`.
+# A straight line is not the whole story: in {glue:text}`vgg_before_largest_rising:d` of {glue:text}`vgg_before_seeds_words` the largest eigenvalue rises from each field to the next.
 #
-# **After training.** The factor is {glue:text}`vgg_after_largest_words` in VGG-like networks ({glue:text}`vgg_after_n_seeds:d` seeds), of which the interval says that it {glue:text}`vgg_after_largest_says`;
-# and {glue:text}`resnet50_after_largest_words` in ResNet-50 ({glue:text}`resnet50_after_n_seeds:d` of them), which {glue:text}`resnet50_after_largest_says`. Networks that fit their images to different degrees stand at different losses, and curvature depends on the loss: the table gives both. The paper shows these panels and says nothing of them.
+# **After training.** The factor is {glue:text}`vgg_after_largest_words` in VGG-like networks ({glue:text}`vgg_after_seeds_words`), of which the interval says that it {glue:text}`vgg_after_largest_says`;
+# and {glue:text}`resnet50_after_largest_words` in ResNet-50 ({glue:text}`resnet50_after_seeds_words`), which {glue:text}`resnet50_after_largest_says`. Networks that fit their images to different degrees stand at different losses, and curvature depends on the loss: the table gives both. The paper shows these panels and says nothing of them.
 #
 # **Up and down.** Of all curvature, by size, {glue:text}`vgg_before_negative_smallest:.0%` points downwards in the untrained VGG-like network with the smallest field and {glue:text}`vgg_before_negative_greatest:.0%` with the largest. The sum of the sizes of all negative eigenvalues, estimated from the density, grows by {glue:text}`vgg_before_descent_words` in VGG-like networks and by {glue:text}`resnet50_before_descent_words` in ResNet-50. The paper speaks of descent as well, and the largest eigenvalues, all it shows, cannot tell of it.
 

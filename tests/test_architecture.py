@@ -15,7 +15,7 @@ SOURCE = Path(erfbook.__file__).parent
 LOW = {"errors", "profiles"}
 MAY_IMPORT = {
     "errors": set(),
-    "hardware": set(),
+    "hardware": {"notation"},
     "notation": set(),
     "progress": set(),
     "theory": set(),
@@ -36,9 +36,9 @@ MAY_IMPORT = {
         *("pruning", "hessian", "similarity", "featurevis", "notation", "hardware"),
         *LOW,
     },
-    "sweep": {"experiments", "hardware", "records", "training", *LOW},
+    "sweep": {"experiments", "hardware", "notation", "records", "training", *LOW},
     "claims": {"theory", *LOW},
-    "plots": {"theory"},
+    "plots": {"notation", "theory"},
     "book": {"claims", "parameters", "records", "experiments", "hardware", "notation", *LOW},
     "cli": {"parameters", "claims", "book", "erf", "rf", "datasets", "records", "sweep", *LOW},
     "__main__": {"cli"},

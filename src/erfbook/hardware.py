@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from erfbook.notation import count
+
 _CPUINFO = Path("/proc/cpuinfo")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86, of x86 with tiles, of ARM
 
@@ -32,10 +34,10 @@ def describe_device(device: Any) -> str:
     """Return a device in words: the GPU's name, or the processor's and the threads used."""
     import torch
 
-    name, n_threads = name_device(device), torch.get_num_threads()
+    name = name_device(device)
     if torch.device(device).type != "cpu":
         return name
-    return f"{name}, {n_threads} thread{'s' if n_threads > 1 else ''}"
+    return f"{name}, {count(torch.get_num_threads(), 'thread')}"
 
 
 def has_bf16() -> bool | None:

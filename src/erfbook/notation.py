@@ -34,3 +34,12 @@ def round_to(value: float, digits: int = 3) -> str:
         text = raised if mantissa == "1" else f"{mantissa} × {raised}"
         text = f"-{raised}" if mantissa == "-1" else text
     return text.replace("-", "−", 1)
+
+
+def count(n: float, thing: str) -> str:
+    """Return how many of a thing there are, in words that take a plain plural.
+
+    >>> count(1, "seed"), count(0, "run"), count(1_234_567, "weight")
+    ('1 seed', '0 runs', '1,234,567 weights')
+    """
+    return f"{n:,.12g} {thing}" + ("" if n == 1 else "s")

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from erfbook.book.results import Took, read_took
+from erfbook.notation import count
 from erfbook.parameters import NOTEBOOKS
 from erfbook.profiles import PROFILES
 from erfbook.records import Record, Store
@@ -98,7 +99,7 @@ def _key(config: Mapping[str, Any]) -> str:
 
 def _device(about: Mapping[str, Any]) -> str:
     device, threads = html.escape(str(about.get("device", "unknown"))), about.get("threads")
-    return f"{device}, {threads} thread{'s' if threads > 1 else ''}" if threads else device
+    return f"{device}, {count(threads, 'thread')}" if threads else device
 
 
 def _spread(times: Sequence[float]) -> str:

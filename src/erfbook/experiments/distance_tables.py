@@ -20,6 +20,7 @@ from erfbook.experiments.distance_summary import (
 )
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.models.valid import valid_field_px
+from erfbook.notation import count
 from erfbook.records import Record, Store
 
 
@@ -77,8 +78,7 @@ def describe_network(settings: Mapping[str, Any]) -> str:
     """
     kernels, dilations = settings["kernels"], settings["dilations"]
     sides = sorted(set(kernels))
-    plural = "s" if len(kernels) > 1 else ""
-    layers = f"{len(kernels)} layer{plural} {sides[0]} × {sides[0]}"
+    layers = f"{count(len(kernels), 'layer')} {sides[0]} × {sides[0]}"
     if len(sides) > 1:
         layers = f"layers {', '.join(map(str, kernels))}"
     dilated = ", dilated" if len(dilations) else ""

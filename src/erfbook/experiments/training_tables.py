@@ -22,6 +22,7 @@ from erfbook.experiments.training_growth import (
 from erfbook.experiments.training_scenes import ERF_CAMVID as SCENES
 from erfbook.experiments.training_scenes import STAGES, SceneConfig
 from erfbook.models.cifar_resnet import N_BLOCKS
+from erfbook.notation import count
 from erfbook.records import Record, Store
 
 DECIDING = (
@@ -187,9 +188,7 @@ def _cells(published, ours, cells):
 
 def title(growth: Growth) -> str:
     """Return configuration, data and number of runs in words."""
-    n = len(growth.seeds)
-    runs = f"{n} run{'s' if n > 1 else ''}"
-    return f"{growth.config['name']}, {growth.note}, {runs}"
+    return f"{growth.config['name']}, {growth.note}, {count(len(growth.seeds), 'run')}"
 
 
 def _percent(growth: Growth, name: str) -> str:

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
+from erfbook.notation import count
 from erfbook.plots.style import COLORS, HEATMAP, paper_reference
 
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -49,7 +50,7 @@ def plot_all_zero(ax: plt.Axes, fractions: dict) -> plt.Axes:
     for i, width in enumerate(widths):
         found = [fractions[width, depth] for depth in depths]
         x = np.array(depths) * 1.03 ** (i - (len(widths) - 1) / 2)  # side by side, not on top
-        label = f"{width} channel{'s' if width > 1 else ''}"
+        label = count(width, "channel")
         _points(ax, x, found, color=_SERIES[i], marker=_MARKERS[i], linestyle="-", label=label)
     ax.axhline(0.5, label="least possible", **_PREDICTED)
     _log_depth(ax, depths)

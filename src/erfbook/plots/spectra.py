@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from erfbook.notation import count
 from erfbook.plots.style import COLORS
 
 # One colour, marker and line a pool, from the smallest field to the largest.
@@ -42,8 +43,7 @@ def plot_spectra_ranks(axes: np.ndarray, spectra: Mapping[str, Any]) -> np.ndarr
             ax.plot(ranks, shown.mean(0), color=color, marker=marker, linestyle=line,
                     markersize=3.5, linewidth=1.4, label=f"{field:.0f} px")  # fmt: skip
             ax.fill_between(ranks, shown.min(0), shown.max(0), color=color, alpha=0.18, linewidth=0)
-        n = len(pools.seeds)
-        ax.set_title(f"{moment} training, {n} seed{'s' if n > 1 else ''}")
+        ax.set_title(f"{moment} training, {count(len(pools.seeds), 'seed')}")
         ax.set_xlabel("rank of the eigenvalue")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_yscale("log")

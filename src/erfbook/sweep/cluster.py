@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from erfbook.errors import RunError, UserError
 from erfbook.experiments.registry import Experiment
+from erfbook.notation import count
 from erfbook.records import Conflict, Store, UnderWay
 from erfbook.records.record import RESERVED
 from erfbook.records.words import duration
@@ -186,7 +187,7 @@ def _wait_for_workers(client: Any, deadline: float | None, say: Say) -> dict[str
             raise RunError("no worker came; nothing was begun") from None
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     n_gpus = sum(worker.get("resources", {}).get("GPU", 0) for worker in workers)
-    say(_plural(len(workers), "worker") + (f" with {_plural(n_gpus, 'GPU')}" if n_gpus else ""))
+    say(count(len(workers), "worker") + (f" with {count(n_gpus, 'GPU')}" if n_gpus else ""))
     return {"GPU": 1} if n_gpus else None
 
 
@@ -202,7 +203,3 @@ def _token(folder: Path) -> Iterator[str]:
         raise RunError(f"cannot write {token}: {error.strerror}") from error
     finally:
         token.unlink(missing_ok=True)
-
-
-def _plural(n: float, word: str) -> str:
-    return f"{n:g} {word}" + ("" if n == 1 else "s")

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.pooled.networks import STRIDES
 from erfbook.experiments.training_growth import mean_interval
-from erfbook.notation import round_to
+from erfbook.notation import count, round_to
 from erfbook.records import Record, Store
 
 # Largest eigenvalue, the last one listed, the distance between the two, the root of the sum of all
@@ -158,6 +158,7 @@ def name_pools(pools: Pools, prefix: str) -> dict[str, dict]:
     """Return the results of one network at one moment under names that begin with ``prefix``."""
     named: dict[str, dict] = {
         f"{prefix}_n_seeds": {"value": len(pools.seeds)},
+        f"{prefix}_seeds_words": {"value": count(len(pools.seeds), "seed")},
         f"{prefix}_k": {"value": int(pools.config["k"])},
         f"{prefix}_n_images": {"value": int(pools.config["n_images"])},
         f"{prefix}_residual": {"value": _worst_residual(pools)},
