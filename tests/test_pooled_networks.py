@@ -26,6 +26,7 @@ from erfbook.experiments.registry import Workspace, make, obtain
 from erfbook.experiments.weights import weights_to_arrays
 from erfbook.records import Record, Spec, Store
 from erfbook.sweep import plan as sweep_plan
+from erfbook.training.batches import Batches
 
 TINY = replace(
     plans.SMOKE, n_train=64, n_test=35, width=1 / 32, epochs=1, batch_size=32, name="tiny"
@@ -297,3 +298,18 @@ def test_a_trend_is_said_as_its_interval_allows():
     assert prunings_trends.say_trend(Estimate(-1, -2, 1, 3)) == "no sure trend"
     assert prunings_trends.say_trend(Estimate(-1, -2, -0.5, 3)) == "falls"
     assert prunings_trends.say_trend(Estimate(-1, -1, -1, 1)) == "no interval from one seed"
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_batch_norm_is_calibrated_on_images_as_training_shows_them(augmented):
+    data = networks.load_data(TINY)
+    how = {"crop_padding": 4 * augmented, "flip": augmented}
+    recipe = training.Recipe(epochs=1, lr=0.1, batch_size=24, **how)
+    shown = prunings.draw_training_images(recipe, data, 40)
+    assert len(shown) == 40
+    batches = Batches(data, recipe, seed=0, device=torch.device("cpu"))
+    assert torch.equal(shown, torch.cat([batches[0][0], batches[1][0]])[:40])
+    whole = {image.numpy().tobytes() for image in data.standardise(data.train.images)}
+    n_whole = sum(image.numpy().tobytes() in whole for image in shown)
+    assert n_whole < 10 if augmented else n_whole == 40  # one crop of 81 is the image, one in two
+    assert len(prunings.draw_training_images(recipe, data, 10**6)) == len(data.train)
