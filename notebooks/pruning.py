@@ -112,7 +112,7 @@ prunings_tables.tabulate_trends(studies)
 # ## What the study leaves open
 #
 # **Which layers, ranked how, and with which statistics, matter more than the field does.** A global ranking takes most from layers with many inputs, because their weights begin small; a ranking within each layer takes the first layer's too. Batch norm still divides by the *dense* network's variances:
-# weights that are gone make each layer's output smaller, layer upon layer, and the last plane is nearly constant. Recalibrating, one pass over training images that changes no weight, undoes that.
+# weights that are gone make each layer's output smaller, layer upon layer, and the last plane is nearly constant. Recalibrating, one pass over training images, cropped and mirrored as in training, changes no weight and undoes that.
 
 # %%
 for study in studies:
