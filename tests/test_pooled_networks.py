@@ -189,7 +189,7 @@ def study(dense, pruned, *, name="quarter width", seeds=None, dataset="cifar10")
             metrics = {"dense": a, "note": "made up", "rates": list(config.rates),
                        "compared": list(config.rates),
                        "tuned_rates": {"tuned_printed": [0.9]}, "tuned_printed": [b],
-                       "global": [a] * (n - 1) + [b], "n_classes": 10,
+                       "global": [a] * (n - 1) + [b], "calibrated": [a] * n, "n_classes": 10,
                        "field_px": config.network.theoretical_field}  # fmt: skip
             spec = Spec("pool-pruning", 1, dataclasses.asdict(config), seed, "data")
             found.append(Record(spec, metrics, {}, {}))
@@ -235,8 +235,9 @@ def test_what_decides_is_said_with_its_scale_and_seeds_or_that_nothing_does():
     chosen = prunings_study.choose_deciding(prunings_study.gather(study(dense, dense)), "vgg")
     line = say([chosen])
     assert line.startswith("VGG (quarter width, 2 seeds): dense accuracy shows no sure trend (-7.5")
-    gap = "the gap at 90% shows no sure trend (+0.0 [+0.0, +0.0] points a step)"
-    assert line.endswith(f"{gap}; on made up")
+    gap = "the gap at 90 % shows no sure trend (+0.0 [+0.0, +0.0] points a step)"
+    alone = "there new batch norm statistics alone turn 85 % into 85 % behind the smallest pool"
+    assert line.endswith(f"{gap}; {alone}; on made up")
 
 
 def test_every_network_is_tuned_at_five_rates_together_and_layer_by_layer():

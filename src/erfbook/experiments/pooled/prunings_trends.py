@@ -10,6 +10,7 @@ from erfbook.experiments.pooled.networks import TITLES
 from erfbook.experiments.pooled.prunings_study import RATE, Study
 from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
+from erfbook.notation import count
 
 
 def say_trend(estimate: Estimate) -> str:
@@ -32,10 +33,16 @@ def say_deciding(deciding: Iterable[Study]) -> str:
         notes.add(note_of(study))
         dense, gap = study.slope("dense"), study.slope("gap", RATE)
         parts.append(
-            f"{TITLES[study.architecture]} ({study.scale}, {study.n_seeds} seeds): dense accuracy "
-            f"{_move(dense)}, the gap at {RATE:.0%} {_move(gap)}"
+            f"{TITLES[study.architecture]} ({study.scale}, {count(study.n_seeds, 'seed')}): dense "
+            f"accuracy {_move(dense)}, the gap at {100 * RATE:.0f} % {_move(gap)}; there new batch "
+            f"norm statistics alone turn {_share(study, 'global')} into "
+            f"{_share(study, 'calibrated')} behind the smallest pool"
         )
     return f"{'; '.join(parts)}; on {' and '.join(sorted(notes))}" if parts else NONE_DECIDES
+
+
+def _share(study: Study, way: str) -> str:
+    return f"{study.percent(way, study.strides[0], RATE).mean():.0f} %"
 
 
 def _move(slope: Estimate) -> str:
@@ -92,9 +99,9 @@ def list_trends(study: Study) -> Iterator[Trend]:
     yield Trend("slope_dense", "dense accuracy", "falls", "dense")
     for rate in study.rates:
         claimed = "rises" if rate > 0.8 else "does not rise"
-        name, words = f"slope_pruned_{100 * rate:.0f}", f"accuracy pruned at {rate:.0%}"
+        name, words = f"slope_pruned_{100 * rate:.0f}", f"accuracy pruned at {100 * rate:.0f} %"
         yield Trend(name, words, claimed, "global", rate)
-    yield Trend("slope_gap_90", f"gap at {RATE:.0%}", "falls", "gap", RATE)
+    yield Trend("slope_gap_90", f"gap at {100 * RATE:.0f} %", "falls", "gap", RATE)
     words = "tuned accuracy, printed recipe"
     yield Trend("slope_tuned", words, "figure only", "tuned_printed", RATE)
 
