@@ -19,6 +19,7 @@ from erfbook.experiments.pooled.prunings_study import RATE, Study
 from erfbook.experiments.pooled.prunings_trends import describe, list_trends, note_of, say_trend
 from erfbook.experiments.side_by_side import set_side_by_side
 from erfbook.experiments.training_fields import choose_dataset
+from erfbook.notation import count
 
 BASES = {
     "smoke": (plans.SMOKE, plans.SMOKE_RESNET),
@@ -163,7 +164,7 @@ def tabulate_tuned_rates(study: Study) -> pd.DataFrame:
     for stride, field in zip(study.strides, study.fields, strict=True):
         for words, (shot, tuned) in ways.items():
             rates = study.tuned_rates(tuned)
-            after = f"tuned, {study.tuned_epochs:g} epochs"
+            after = f"tuned, {count(study.tuned_epochs, 'epoch')}"
             for what, done in ((shot, "one-shot"), (tuned, after)):
                 cells = {f"{r:.0%} pruned": _spread(study.percent(what, stride, r)) for r in rates}
                 rows[f"{TITLES[study.architecture]} {field} px", words, done] = {
