@@ -236,7 +236,7 @@ def test_what_decides_is_said_with_its_scale_and_seeds_or_that_nothing_does():
     line = say([chosen])
     assert line.startswith("VGG (quarter width, 2 seeds): dense accuracy shows no sure trend (-7.5")
     gap = "the gap at 90 % shows no sure trend (+0.0 [+0.0, +0.0] points a step)"
-    alone = "there new batch norm statistics alone turn 85 % into 85 % behind the smallest pool"
+    alone = "there new batch norm statistics alone turn 85 % into 85 % at a field of 181 px"
     assert line.endswith(f"{gap}; {alone}; on made up")
 
 

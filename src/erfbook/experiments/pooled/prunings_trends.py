@@ -36,7 +36,7 @@ def say_deciding(deciding: Iterable[Study]) -> str:
             f"{TITLES[study.architecture]} ({study.scale}, {count(study.n_seeds, 'seed')}): dense "
             f"accuracy {_move(dense)}, the gap at {100 * RATE:.0f} % {_move(gap)}; there new batch "
             f"norm statistics alone turn {_share(study, 'global')} into "
-            f"{_share(study, 'calibrated')} behind the smallest pool"
+            f"{_share(study, 'calibrated')} at a field of {study.fields[0]} px"
         )
     return f"{'; '.join(parts)}; on {' and '.join(sorted(notes))}" if parts else NONE_DECIDES
 
