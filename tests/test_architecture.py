@@ -37,7 +37,7 @@ MAY_IMPORT = {
         *LOW,
     },
     "sweep": {"experiments", "hardware", "notation", "records", "training", *LOW},
-    "claims": {"theory", *LOW},
+    "claims": {"theory", "notation", *LOW},
     "plots": {"notation", "theory"},
     "book": {"claims", "parameters", "records", "experiments", "hardware", "notation", *LOW},
     "cli": {"parameters", "claims", "book", "erf", "rf", "datasets", "records", "sweep", *LOW},

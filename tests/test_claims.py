@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from erfbook import claims
-from erfbook.book import paths, readme, results
+from erfbook.book import paths, readme, results, tables
 from erfbook.claims import Bound, ClaimsError, Result
 from erfbook.errors import UserError
 
@@ -37,6 +37,15 @@ def test_all_some_or_none_of_the_checks_make_the_verdict(tmp_path, passes):
     results = [Result("nb", f"r{i}", 0.0 if ok else 1.0, "smoke") for i, ok in enumerate(passes)]
     expected = {3: "reproduced", 0: "not reproduced"}.get(sum(passes), "partly")
     assert claims.judge(ledger, results)[0].word == expected
+
+
+def test_a_reason_that_checks_share_is_said_once_and_every_bound_is(tmp_path):
+    rows = [*checks(3), {"query": "nb:r3", "bound": {"min": -1, "max": 1e-6}, "why": "v"}]
+    (verdict,) = claims.judge(load(tmp_path, {**ROW, "checks": rows}), [])
+    shown = tables.verdict_table([verdict], kind="scoreboard")
+    assert shown.count("≤ 0</b>") == 3 and shown.count("not run") == 4
+    assert shown.count('<small class="why"><br>w</small>') == 1
+    assert '<b>−1 to 10⁻⁶</b></small><small class="why">: v</small>' in shown
 
 
 def test_a_missing_result_or_a_smaller_profile_leaves_a_claim_untested(tmp_path):

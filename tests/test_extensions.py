@@ -30,8 +30,8 @@ def load(name: str):
     return module
 
 
-inline_figures, result_anchors, offline_pages = map(
-    load, ("inline_figures", "result_anchors", "offline_pages")
+inline_figures, result_anchors, offline_pages, typography = map(
+    load, ("inline_figures", "result_anchors", "offline_pages", "typography")
 )
 
 
@@ -112,6 +112,27 @@ def test_live_code_scripts_are_told_from_the_others():
     assert offline_pages.is_live_code(Script(body='const THEBE_JS_URL = "https://host/x.js"'))
     assert not offline_pages.is_live_code(Script("_static/doctools.js"))
     assert not offline_pages.is_live_code(Script(body="let toggleHintShow = 1"))
+
+
+@pytest.mark.parametrize(
+    ("python", "page"),
+    [
+        ("<td>-1.5 [-2, +3]</td>", "<td>−1.5 [−2, +3]</td>"),
+        ("(-.5; ±-1, ≤ -0.6)", "(−.5; ±−1, ≤ −0.6)"),
+        ("-0.00 and -0.0 px, -0.01", "0.00 and 0.0_px, −0.01"),
+        ("90 % and 36%", "90_% and 36_%"),
+        ("<strong>38</strong>\n% of 32 px", "<strong>38</strong>_% of 32_px"),
+        ("ResNet-50, CIFAR-10, 3-5, 2e-08, p. 1-2", "ResNet-50, CIFAR-10, 3-5, 2e-08, p. 1-2"),
+        ("2016-11-03, <a href='x-1?a=5%20b'>-x</a>", "2016-11-03, <a href='x-1?a=5%20b'>-x</a>"),
+        ("<code><b>x = -1</b> -1</code> -1", "<code><b>x = -1</b> -1</code> −1"),
+        ("<pre>a\n-1 %</pre>\n-1", "<pre>a\n-1 %</pre>\n−1"),
+        ("<span class=\"a math\">\\(-1\\)</span> -1", "<span class=\"a math\">\\(-1\\)</span> −1"),
+        ("<svg><text>-1</text></svg>", "<svg><text>-1</text></svg>"),
+    ],
+)  # fmt: skip
+def test_numbers_are_set_in_text_and_nowhere_else(python, page):
+    assert typography.set_numbers(python).replace(typography.SPACE, "_") == page
+    assert typography.set_numbers(typography.set_numbers(python)) == typography.set_numbers(python)
 
 
 # A whole build

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from erfbook.errors import UserError
+from erfbook.notation import round_to
 from erfbook.profiles import PROFILES
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "not tested")
@@ -68,7 +69,7 @@ class Bound:
             if isinstance(self.is_, bool):  # 1 == True, yet it is a number
                 return "yes" if self.is_ else "no"
             return str(self.is_)
-        low, high = (None if v is None else f"{v:g}" for v in (self.min, self.max))
+        low, high = (None if v is None else round_to(v, 6) for v in (self.min, self.max))
         if low is None or high is None:
             return f"≤ {high}" if low is None else f"≥ {low}"
         return f"{low} to {high}"

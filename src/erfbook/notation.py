@@ -36,6 +36,15 @@ def round_to(value: float, digits: int = 3) -> str:
     return text.replace("-", "−", 1)
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share in percent, with a space that does not break.
+
+    >>> percent(0.9).replace("\N{NO-BREAK SPACE}", "_"), percent(0.9545, 1)[:4]
+    ('90_%', '95.5')
+    """
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
 def count(n: float, thing: str) -> str:
     """Return how many of a thing there are, in words that take a plain plural.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from erfbook.claims import Claim, Outcome, Result, Verdict, count
@@ -78,7 +79,7 @@ def _row(verdict: Verdict, is_scoreboard: bool, notebook: str) -> str:
     checked = {outcome.check.query for outcome in verdict.outcomes}
     beside = [result for result in verdict.ours if result.query not in checked]
     found = [f"<li>{_number(result, notebook)}</li>" for result in beside]
-    found += [f"<li>{_check(o, notebook)}</li>" for o in verdict.outcomes]
+    found += list(_checks(verdict.outcomes, notebook))
     cells = (
         f"{html.escape(claim.statement)}<br><small>{about}</small>"
         f'<br><code class="claim-id">{html.escape(claim.id)}</code>',
@@ -98,12 +99,20 @@ def _number(result: Result, notebook: str) -> str:
     return f'<a href="{page}#result-{result.name}">{shown}</a> <small>{label}</small>'
 
 
+def _checks(outcomes: Iterable[Outcome], notebook: str) -> Iterator[str]:
+    """Yield an item a check; a reason that several in a row share stands under the last."""
+    for why, group in itertools.groupby(outcomes, key=lambda outcome: outcome.check.why):
+        shown = [_check(outcome, notebook) for outcome in group]
+        joint = ": " if len(shown) == 1 else "<br>"
+        shown[-1] += f'<small class="why">{joint}{html.escape(why)}</small>'
+        yield from (f"<li>{one}</li>" for one in shown)
+
+
 def _check(outcome: Outcome, notebook: str) -> str:
-    bound, why = html.escape(str(outcome.check.bound)), html.escape(outcome.check.why)
     shown = _number(outcome.result, notebook) if outcome.result else "not run"
     return (
         f'<span class="check-mark">{_MARKS[outcome.passed]}</span> {shown}<br>'
-        f'<small class="why"><b>{bound}</b>: {why}</small>'
+        f"<small><b>{html.escape(str(outcome.check.bound))}</b></small>"
     )
 
 

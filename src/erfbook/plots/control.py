@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from erfbook.notation import percent
 from erfbook.plots.style import COLORS, INK
 
 WINDOW = 11  # px of a row and a column that are drawn
@@ -22,7 +23,7 @@ _PARTS = {
 }
 _TITLES = {
     "accuracy": "dense accuracy",
-    "pruned": "accuracy, {:.0%} pruned",
+    "pruned": "accuracy, {} pruned",
     "gap": "gap: dense less pruned",
 }
 
@@ -72,7 +73,7 @@ def plot_control_effects(axes: np.ndarray, study: Any) -> np.ndarray:
         ax.axvline(0, color=INK, linewidth=1)
         for place in (0.5, 3.5):
             ax.axhline(place, color=INK, linewidth=0.6, linestyle=":")
-        ax.set_title(title.format(study.rate))
+        ax.set_title(title.format(percent(study.rate)))
         ax.set_xlabel("points")
     axes[0].set_yticks(range(len(_PARTS)), [label for label, _, _ in _PARTS.values()])
     axes[0].set_ylim(len(_PARTS) - 0.5, -0.5)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from erfbook.notation import percent
 from erfbook.plots.style import COLORS, INK, heatmap, paper_reference
 from erfbook.theory import Convergence, GradientPower
 
@@ -234,10 +235,10 @@ def plot_threshold(
         at_two_sigma,
         "s",
         color=COLORS["random"],
-        label=f"2 σ, {1 - at_two_sigma:.1%} of the mass inside",
+        label=f"2 σ, {percent(1 - at_two_sigma, 1)} of the mass inside",
     )
-    paper_reference(ax, threshold, f"the paper's threshold, {threshold:.2%} of the centre")
-    inside = f"{radius:.2f} σ, {1 - threshold:.2%} of the mass inside"
+    paper_reference(ax, threshold, f"the paper's threshold, {percent(threshold, 2)} of the centre")
+    inside = f"{radius:.2f} σ, {percent(1 - threshold, 2)} of the mass inside"
     ax.plot(radius, threshold, "o", color=COLORS["paper"], label=inside)
     ax.set(xlabel="distance from the centre (σ)", ylabel="height / centre", xlim=(0, 4))
     ax.set_ylim(0, 1.02)

@@ -10,6 +10,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 
+from erfbook.notation import percent
 from erfbook.plots.style import COLORS, HEATMAP
 
 _LABELS = {
@@ -64,7 +65,7 @@ def plot_looks_maps(axes: np.ndarray, looks: Sequence) -> np.ndarray:
                 ax.text(0.5, 0.5, "not installed", transform=ax.transAxes, ha="center")
             _bare(ax)
             ax.set_title(_LABELS[tool])
-            ax.set_xlabel(f"{answer.share_inside:.1%} inside")
+            ax.set_xlabel(f"{percent(answer.share_inside, 1)} inside")
         for ax in block[:, 0]:
             ax.set_ylabel(f"field {one.target.field.size[0]} px")
     return axes

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from erfbook.notation import percent
 from erfbook.plots.style import COLORS
 
 _STYLES = {  # colour, marker, label
@@ -25,7 +26,7 @@ def plot_position_pictures(axes: np.ndarray, sheets: Mapping) -> np.ndarray:
     for column, (role, sheet) in zip(axes.T, sheets.items(), strict=True):
         for ax, place, pictures in zip(column, sheet.names, sheet.pictures, strict=True):
             draw_picture(ax, pictures[0], sheet.box(place), _STYLES[role][0])
-            ax.set_xlabel(f"{sheet.cut(place):.0%} cut off")
+            ax.set_xlabel(f"{percent(sheet.cut(place))} cut off")
         column[0].set_title(f"{role}: field {sheet.field.size[0]} px\nchannel {sheet.channel}")
     for ax, place in zip(axes[:, 0], next(iter(sheets.values())).names, strict=True):
         ax.set_ylabel(place)
@@ -143,7 +144,7 @@ def _draw_restarts(axes: np.ndarray, sheet, color: str) -> np.ndarray:
     for row, place, pictures in zip(axes, sheet.names, sheet.pictures, strict=False):
         for ax, picture in zip(row, pictures, strict=False):
             draw_picture(ax, picture, sheet.box(place), color)
-        row[0].set_ylabel(f"{place},\n{sheet.cut(place):.0%} cut off")
+        row[0].set_ylabel(f"{place},\n{percent(sheet.cut(place))} cut off")
     for i, ax in enumerate(axes[0], start=1):
         ax.set_title(f"restart {i}")
     return axes

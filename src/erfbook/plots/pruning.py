@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
+from erfbook.notation import percent
 from erfbook.plots.style import COLORS
 
 ARCHITECTURES = {
@@ -35,7 +36,7 @@ def plot_pruning_accuracy(axes: np.ndarray, studies, *, legend: bool = True) -> 
             ax.set_xticks(study.fields, [str(field) for field in study.fields], rotation=90)
         row[0].set_ylabel(f"{name}: accuracy, %")
     for top, bottom, rate in zip(axes[0], axes[-1], studies[0].rates, strict=True):
-        top.set_title(f"{rate:.0%} pruned")
+        top.set_title(f"{percent(rate)} pruned")
         bottom.set_xlabel("field, px")
     if legend:
         _legend(axes, [0, 1])

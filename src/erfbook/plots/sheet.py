@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from erfbook.notation import percent
 from erfbook.plots.position import draw_picture
 from erfbook.plots.style import COLORS
 
@@ -19,7 +20,7 @@ def plot_sheet_pictures(axes: np.ndarray, sheet) -> np.ndarray:
         for ax, picture in zip(row, pictures, strict=True):
             draw_picture(ax, picture, sheet.box(name), _COLORS[i % len(_COLORS)])
         unit, cut = sheet.unit(name), sheet.cut(name)
-        label = name if unit is None else f"{name} {unit}\n{cut:.0%} cut off"
+        label = name if unit is None else f"{name} {unit}\n{percent(cut)} cut off"
         row[0].set_ylabel(label)
     for i, ax in enumerate(axes[0], start=1):
         ax.set_title(f"restart {i}")

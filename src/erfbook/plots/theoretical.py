@@ -11,6 +11,7 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
 from erfbook import theory
+from erfbook.notation import percent
 from erfbook.plots.style import COLORS, INK
 from erfbook.theory import Window
 
@@ -273,7 +274,7 @@ def plot_unet_tiling(axes: np.ndarray, check) -> np.ndarray:
             ax.axhline(edge - 0.5, color=INK, linewidth=0.5)
             ax.axvline(edge - 0.5, color=INK, linewidth=0.5)
         overlap = title.format(check.overlaps[case][0])
-        ax.set_title(f"{overlap}:\n{check.wrong_share(case):.2%} wrong")
+        ax.set_title(f"{overlap}:\n{percent(check.wrong_share(case), 2)} wrong")
     for ax in axes:
         ax.set_xticks([])
         ax.set_yticks([])

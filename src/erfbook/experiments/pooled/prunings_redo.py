@@ -95,24 +95,20 @@ def redo(record: Record, pruned: Record | None) -> Redone:
     )
 
 
-def _title(one: Redone) -> str:
-    return f"{one.name.partition(':')[0]}, {one.field_px} px, seed {one.seed}"
-
-
 def tabulate_redone(redone: Iterable[Redone]) -> pd.DataFrame | None:
     """Return a row a network: accuracies as recorded and here; None for no network."""
     rows = {
-        f"{_title(one)}, here on {one.images}": {
+        f"{one.name.partition(':')[0]}, {one.field_px} px, seed {one.seed}": {
             "recorded, dense and pruned": _words(one.recorded),
             "here": _words(one.here),
-            "pruned answers as dense": f"{one.agreement:.1%}",
+            f"pruned answers as dense on {one.images}": f"{one.agreement:.1%}",
             "layers' shares, largest difference": (
                 "–" if one.share_error is None else f"{one.share_error:.1g}"
             ),
         }
         for one in redone
     }
-    return pd.DataFrame.from_dict(rows, orient="index") if rows else None
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("–") if rows else None
 
 
 def _architecture(record: Record) -> str:

@@ -147,7 +147,7 @@ def tabulate_trends(studies: Sequence[Study]) -> pd.DataFrame:
                     "the paper": trend.claimed,
                     "points a step of the pool": estimate.text("{:+.1f}"),
                     "seeds": str(estimate.n),
-                    "which": say_trend(estimate),
+                    "trend": say_trend(estimate),
                     "Page's test": f"of {'falling' if falls else 'rising'}: {say_p(p)}",
                 }
             )
@@ -156,22 +156,18 @@ def tabulate_trends(studies: Sequence[Study]) -> pd.DataFrame:
 
 def tabulate_tuned_rates(study: Study) -> pd.DataFrame:
     """Return accuracy at every rate, one-shot and fine-tuned, by what is ranked together."""
-    ways = {
-        "all layers together": ("global", "tuned_printed"),
-        "each layer alone": ("layer", "tuned_layer"),
-    }
+    ways = {"all together": ("global", "tuned_printed"), "each layer": ("layer", "tuned_layer")}
     rows = {}
     for stride, field in zip(study.strides, study.fields, strict=True):
         for words, (shot, tuned) in ways.items():
             rates = study.tuned_rates(tuned)
-            after = f"tuned, {count(study.tuned_epochs, 'epoch')}"
-            for what, done in ((shot, "one-shot"), (tuned, after)):
-                cells = {f"{r:.0%} pruned": _spread(study.percent(what, stride, r)) for r in rates}
+            for what, done in ((shot, "one-shot"), (tuned, "tuned")):
+                cells = {f"{r:.0%}": _spread(study.percent(what, stride, r)) for r in rates}
                 rows[f"{TITLES[study.architecture]} {field} px", words, done] = {
                     "dense": _spread(study.percent("dense", stride)),
                     **cells,
                 }
-    names = ["network", "ranked", "then"]
+    names = ["network", "ranked", f"tuned: {count(study.tuned_epochs, 'epoch')}"]
     index = pd.MultiIndex.from_tuples(rows, names=names)
     return pd.DataFrame(list(rows.values()), index=index)
 

@@ -99,11 +99,10 @@ def list_trends(study: Study) -> Iterator[Trend]:
     yield Trend("slope_dense", "dense accuracy", "falls", "dense")
     for rate in study.rates:
         claimed = "rises" if rate > 0.8 else "does not rise"
-        name, words = f"slope_pruned_{100 * rate:.0f}", f"accuracy pruned at {100 * rate:.0f} %"
+        name, words = f"slope_pruned_{100 * rate:.0f}", f"pruned at {100 * rate:.0f} %"
         yield Trend(name, words, claimed, "global", rate)
     yield Trend("slope_gap_90", f"gap at {100 * RATE:.0f} %", "falls", "gap", RATE)
-    words = "tuned accuracy, printed recipe"
-    yield Trend("slope_tuned", words, "figure only", "tuned_printed", RATE)
+    yield Trend("slope_tuned", "tuned by the recipe", "figure only", "tuned_printed", RATE)
 
 
 def describe(study: Study) -> str:
