@@ -237,7 +237,10 @@ def test_what_decides_is_said_with_its_scale_and_seeds_or_that_nothing_does():
     assert line.startswith("VGG (quarter width, 2 seeds): dense accuracy shows no sure trend (-7.5")
     gap = "the gap at 90 % shows no sure trend (+0.0 [+0.0, +0.0] points a step)"
     alone = "there new batch norm statistics alone turn 85 % into 85 % at a field of 181 px"
-    assert line.endswith(f"{gap}; {alone}; on made up")
+    assert line.endswith(f"pruned accuracy rises at no rate, {gap}; {alone}; on made up")
+    rising = [[0.1, 0.2], [0.2, 0.31], [0.3, 0.39], [0.4, 0.5]]
+    chosen = prunings_study.choose_deciding(prunings_study.gather(study(dense, rising)), "vgg")
+    assert "rises at 90 % (+9.9 [+8.6, +11.2]), the gap" in say([chosen])
 
 
 def test_every_network_is_tuned_at_five_rates_together_and_layer_by_layer():

@@ -31,8 +31,8 @@ def round_to(value: float, digits: int = 3) -> str:
         mantissa, power = f"{rounded:.{digits - 1}e}".split("e")
         mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
         raised = f"10{str(int(power)).translate(_RAISED)}"
-        text = raised if mantissa == "1" else f"{mantissa} × {raised}"
-        text = f"-{raised}" if mantissa == "-1" else text
+        is_one = mantissa.lstrip("-") == "1"
+        text = mantissa.replace("1", raised) if is_one else f"{mantissa} × {raised}"
     return text.replace("-", "−", 1)
 
 

@@ -34,8 +34,9 @@ def say_deciding(deciding: Iterable[Study]) -> str:
         dense, gap = study.slope("dense"), study.slope("gap", RATE)
         parts.append(
             f"{TITLES[study.architecture]} ({study.scale}, {count(study.n_seeds, 'seed')}): dense "
-            f"accuracy {_move(dense)}, the gap at {100 * RATE:.0f} % {_move(gap)}; there new batch "
-            f"norm statistics alone turn {_share(study, 'global')} into "
+            f"accuracy {_move(dense)}, pruned accuracy rises at {_rising_rates(study)}, the gap at "
+            f"{100 * RATE:.0f} % {_move(gap)}; there new batch norm statistics alone turn "
+            f"{_share(study, 'global')} into "
             f"{_share(study, 'calibrated')} at a field of {study.fields[0]} px"
         )
     return f"{'; '.join(parts)}; on {' and '.join(sorted(notes))}" if parts else NONE_DECIDES
@@ -43,6 +44,16 @@ def say_deciding(deciding: Iterable[Study]) -> str:
 
 def _share(study: Study, way: str) -> str:
     return f"{study.percent(way, study.strides[0], RATE).mean():.0f} %"
+
+
+def _rising_rates(study: Study) -> str:
+    slopes = {rate: study.slope("global", rate) for rate in study.rates}
+    rising = [
+        f"{100 * rate:.0f} % ({slope.text('{:+.1f}')})"
+        for rate, slope in slopes.items()
+        if say_trend(slope) == "rises"
+    ]
+    return " and ".join(rising) or "no rate"
 
 
 def _move(slope: Estimate) -> str:
