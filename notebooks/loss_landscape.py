@@ -156,7 +156,7 @@ spectra_tables.tabulate_variants(small, large)
 # (sec-ll-table)=
 # ## The paper, published records, this run
 #
-# **The paper prints curves and no numbers**, so its column holds what its text says of them. Its networks were trained on CIFAR-10, and only spectra of 90 eigenvalues of networks on all of CIFAR-10, a quarter as wide or wider, with two seeds or more behind all four pools, decide what it says of them.
+# **The paper prints curves and no numbers**, so its column holds what its text says of them. Its networks were trained on CIFAR-10, and only spectra of 90 eigenvalues of networks on all of CIFAR-10, a quarter as wide or wider, with two seeds or more behind all four pools, decide what it says of them. Theirs stand with the number of seeds in brackets and Page's test of rising.
 
 # %% tags=["hide-input"]
 stores = [run.published, run.store]

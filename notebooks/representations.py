@@ -167,7 +167,7 @@ published = likeness_tables.read_families([run.published, run.store])
 deciding = likeness_tables.choose_deciding(published)
 for name, result in likeness_tables.name_verdicts(deciding).items() if deciding else ():
     run.report(name, **result)
-run.report("cifar_line", likeness_tables.say_deciding(deciding))
+run.report("cifar_line", likeness_tables.say_deciding(published))
 likeness_tables.tabulate_likeness(published, families)
 
 # %% tags=["hide-input"]

@@ -203,6 +203,20 @@ def test_known_losses_come_out(tmp_path):
     table = likeness_tables.tabulate_likeness(families, [family])
     assert list(table.columns[:1]) == ["the paper"] and (table.iloc[:, 1] == table.iloc[:, 2]).all()
     assert len(dict(likeness_tables.name_family(family, "x"))) > 20
+    line = likeness_tables.say_deciding(families)
+    assert line.startswith(f"{family.title}, 4 seeds: deep layers of two seeds are less alike")
+    assert "beside" not in line
+
+
+def test_published_vgg_stands_beside_the_claim_and_takes_the_place_of_this_run(tmp_path):
+    store = save(tmp_path, (108, 213, 318, 423), 4)
+    (family,) = likeness_tables.read_families([store]).values()
+    published = {("quarter width", "vgg"): family}
+    line = likeness_tables.say_deciding(published)
+    assert line.startswith(f"no published record decides it yet; beside the paper, {family.title}")
+    ours = dataclasses.replace(family), dataclasses.replace(family)
+    shown = likeness_tables.choose_shown(published, ours)
+    assert shown[0] is family and shown[1] is ours[1]
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_only_several_whole_runs_on_cifar_decide(
         table = spectra_tables.tabulate_figures(published, ours)
         row = table.loc["VGG-like, before training: growth of λ₁"]
         assert "“larger”" in row.iloc[0] and row.iloc[-1] == "4.00 [4.00, 4.00]"
-        assert any("4.00 [4.00, 4.00], 2 seeds" in str(cell) for cell in row)
+        assert any("4.00 [4.00, 4.00] (2), p" in str(cell) for cell in row)
 
 
 def test_three_pools_decide_nothing(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from erfbook.experiments.pooled.likeness_study import Family, gather, jackknife,
 from erfbook.experiments.pooled.networks import TITLES, NetworkConfig
 from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 from erfbook.experiments.training_fields import choose_dataset
+from erfbook.notation import count
 from erfbook.records import Record, Store
 
 DECIDING = ("paper", "usual recipe", "quarter width")  # on all of CIFAR-10, the better one first
@@ -55,10 +56,15 @@ def read_families(stores: Iterable[Store]) -> dict[tuple[str, str], Family]:
     return gather(seen.values())
 
 
-def choose_deciding(families: Mapping[tuple[str, str], Family]) -> Family | None:
-    """Return the ResNet-50 that decides figure 3: all four pools, three networks; or None."""
+def choose_deciding(
+    families: Mapping[tuple[str, str], Family], architecture: str = "resnet50"
+) -> Family | None:
+    """Return the networks that decide: all four pools, three seeds; or None.
+
+    The paper's figure 3 is one of ResNet-50.
+    """
     for name in DECIDING:
-        family = families.get((name, "resnet50"))
+        family = families.get((name, architecture))
         if family and len(family.members) == 4 and family.n_networks >= LEAST_NETWORKS:
             return family
     return None
@@ -67,12 +73,9 @@ def choose_deciding(families: Mapping[tuple[str, str], Family]) -> Family | None
 def choose_shown(
     published: Mapping[tuple[str, str], Family], ours: Iterable[Family]
 ) -> list[Family]:
-    """Return the best published VGG and ResNet-50 of one scale, or this run's."""
-    for name in DECIDING:
-        both = [published[name, a] for a in TITLES if (name, a) in published]
-        if len(both) == len(TITLES):
-            return both
-    return list(ours)
+    """Return the best published VGG and ResNet-50, or this run's where there is none."""
+    own = zip(TITLES, ours, strict=True)
+    return [choose_deciding(published, name) or family for name, family in own]
 
 
 def name_family(family: Family, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -134,14 +137,18 @@ def answer(family: Family) -> str:
     return "the interval of the deep layers' loss of similarity holds zero"
 
 
-def say_deciding(deciding: Family | None) -> str:
-    """Say in words what the networks that decide show, or that there are none."""
-    if deciding is None:
-        return NONE_DECIDES
-    drop, untrained = deciding.drop("deep"), deciding.drop("deep", "untrained")
+def say_deciding(published: Mapping[tuple[str, str], Family]) -> str:
+    """Say in words what published ResNet-50 show, or that none decides, and what VGG shows."""
+    families = {name: choose_deciding(published, name) for name in TITLES}
+    vgg, resnet = (family and _say(family) for family in families.values())
+    return (resnet or NONE_DECIDES) + (f"; beside the paper, {vgg}" if vgg else "")
+
+
+def _say(family: Family) -> str:
+    drop, untrained = family.drop("deep"), family.drop("deep", "untrained")
     return (
-        f"{deciding.title}, {deciding.n_networks} seeds: {answer(deciding)} (loss of CKA "
-        f"{drop.text()}; untrained {untrained.text()}), on {deciding.note}"
+        f"{family.title}, {count(family.n_networks, 'seed')}: {answer(family)} (loss of CKA "
+        f"{drop.text()}; untrained {untrained.text()}), on {family.note}"
     )
 
 

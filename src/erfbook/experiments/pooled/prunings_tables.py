@@ -147,7 +147,7 @@ def tabulate_trends(studies: Sequence[Study]) -> pd.DataFrame:
                     "the paper": trend.claimed,
                     "points a step of the pool": estimate.text("{:+.1f}"),
                     "seeds": str(estimate.n),
-                    "trend": say_trend(estimate),
+                    "trend": say_trend(estimate) if estimate.n > 1 else "–",
                     "Page's test": f"of {'falling' if falls else 'rising'}: {say_p(p)}",
                 }
             )

@@ -78,8 +78,7 @@ def tabulate_figures(
             if (architecture, moment) in published:
                 scale, theirs = published[architecture, moment]
                 p = say_p(page_p(theirs.numbers(name)))
-                seeds = f"{len(theirs.seeds)} seeds, Page's test {p}"
-                cell = f"{measure_growth(theirs, name).text()}, {seeds}"
+                cell = f"{measure_growth(theirs, name).text()} ({len(theirs.seeds)}), {p}"
                 cells.setdefault(f"{scale}, {theirs.note}", {})[row] = cell
     note = next(iter(ours.values())).note
     return set_side_by_side(paper, cells, {note: own})
