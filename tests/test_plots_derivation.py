@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from erfbook import plots, theory
+from erfbook.notation import percent
 
 
 @pytest.fixture
@@ -74,6 +75,6 @@ def test_threshold_marks_both_readings():
     plots.plot_threshold(ax, at_two_sigma=0.135, threshold=0.0455, radius=2.486)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     fig.canvas.draw()
-    assert "2 σ, 86.5% of the mass inside" in labels
-    assert "2.49 σ, 95.45% of the mass inside" in labels
+    assert f"2 σ, {percent(0.865, 1)} of the mass inside" in labels
+    assert f"2.49 σ, {percent(0.9545, 2)} of the mass inside" in labels
     plt.close(fig)
