@@ -16,7 +16,7 @@
 # **Question.** {cite:t}`avendano` trains one network behind max pools of four sizes. A larger receptive field costs accuracy, the study says, but makes the network immune to losing nine tenths of its weights. Is that so, and why?
 #
 # **Answer in one line.** In this run, on {glue:text}`vgg_note`, the dense VGG-like network shows {glue:text}`vgg_slope_dense_words` against the field, its gap at 90 % {glue:text}`vgg_slope_gap_90_words`; and what one-shot pruning takes away,
-# new batch norm statistics give back without any training: {glue:text}`vgg_pruned_1:.0f` % become {glue:text}`calibrated_vgg_1:.0f` % behind the smallest pool. The collapse is one of statistics before it is one of weights.
+# new batch norm statistics give back without any training: {glue:text}`vgg_pruned_1:.0f` % become {glue:text}`vgg_calibrated_1:.0f` % behind the smallest pool. The collapse is one of statistics before it is one of weights.
 # On all of CIFAR-10: {glue:text}`cifar_line`.
 #
 # The study's tables 1 and 2 and its figures 6 to 15 are here. The chapter decides the claims `avendano.table1.*`, `avendano.table2.*`, `avendano.s3.*`, `avendano.s4.*` and those of these figures.
@@ -115,17 +115,13 @@ prunings_tables.tabulate_trends(studies)
 # weights that are gone make each layer's output smaller, layer upon layer, and the last plane is nearly constant. Recalibrating, one pass over training images, cropped and mirrored as in training, changes no weight and undoes that.
 
 # %%
-for study in studies:
-    for stride in study.strides:
-        value = study.percent("calibrated", stride, prunings_study.RATE).mean()
-        run.report(f"calibrated_{study.architecture}_{stride}", value)
 prunings_tables.tabulate_ways(studies, prunings_study.RATE)
 
 # %% mystnb={"figure": {"name": "fig-pruning-layers", "caption": "Where a global ranking prunes at 90 %: share of each layer's weights, in the order of the layers, the head last; mean over seeds."}, "image": {"alt": "Two panels of four lines over the layers. First layers and shortcuts keep more of their weights, deep layers lose nearly all; the lines of the fields lie close together."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=2.8, sharey=True)
 plots.plot_pruning_layers(axes, studies, prunings_study.RATE);
 # %% [markdown]
-# Behind the smallest pool recalibration brings the VGG-like network at 90 % from {glue:text}`vgg_pruned_1:.0f` to {glue:text}`calibrated_vgg_1:.0f` %, behind the largest from {glue:text}`vgg_pruned_4:.0f` to {glue:text}`calibrated_vgg_4:.0f` %; dense it has {glue:text}`vgg_dense_1:.0f` and {glue:text}`vgg_dense_4:.0f` %.
+# Behind the smallest pool recalibration brings the VGG-like network at 90 % from {glue:text}`vgg_pruned_1:.0f` to {glue:text}`vgg_calibrated_1:.0f` %, behind the largest from {glue:text}`vgg_pruned_4:.0f` to {glue:text}`vgg_calibrated_4:.0f` %; dense it has {glue:text}`vgg_dense_1:.0f` and {glue:text}`vgg_dense_4:.0f` %.
 #
 # Part of the field's advantage is free in any case: on a plane of one position eight of a kernel's nine taps multiply padding. Behind the largest pool that is {glue:text}`vgg_unused:.0%` of the VGG-like network's weights, and {glue:text}`resnet50_unused:.0%` of ResNet-50's;
 # they can go without any change of the output. The chapter on field and plane follows this up.
@@ -222,7 +218,7 @@ prunings_tables.tabulate_paper(prunings_tables.TABLE_2, tiny, [])
 #
 # ## Summary
 #
-# One-shot pruning at 90 % asks two things at once: whether the small weights matter, and whether batch norm notices that they are gone. In this run the second dominates: {glue:text}`vgg_pruned_1:.0f` % against {glue:text}`calibrated_vgg_1:.0f` % with the same weights. Dense accuracy: {glue:text}`vgg_slope_dense_words`.
+# One-shot pruning at 90 % asks two things at once: whether the small weights matter, and whether batch norm notices that they are gone. In this run the second dominates: {glue:text}`vgg_pruned_1:.0f` % against {glue:text}`vgg_calibrated_1:.0f` % with the same weights. Dense accuracy: {glue:text}`vgg_slope_dense_words`.
 # Accuracy at 80 %: {glue:text}`vgg_slope_pruned_80_words`. On all of CIFAR-10: {glue:text}`cifar_line`.
 
 # %%

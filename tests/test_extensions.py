@@ -119,7 +119,7 @@ def test_live_code_scripts_are_told_from_the_others():
     [
         ("<td>-1.5 [-2, +3]</td>", "<td>−1.5 [−2, +3]</td>"),
         ("(-.5; ±-1, ≤ -0.6)", "(−.5; ±−1, ≤ −0.6)"),
-        ("-0.00 and -0.0 px, -0.01", "0.00 and 0.0_px, −0.01"),
+        ("[-0.30, -0.00] and -0.0 px", "[−0.30, −0.00] and −0.0_px"),
         ("90 % and 36%", "90_% and 36_%"),
         ("<strong>38</strong>\n% of 32 px", "<strong>38</strong>_% of 32_px"),
         ("ResNet-50, CIFAR-10, 3-5, 2e-08, p. 1-2", "ResNet-50, CIFAR-10, 3-5, 2e-08, p. 1-2"),

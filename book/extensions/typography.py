@@ -1,8 +1,8 @@
 """Write the numbers of a page's running text and tables as a printer would.
 
 Python writes ``-1.5`` and ``36%``, and a line may end between 90 and its %. Here a minus is a
-minus sign, a number that rounds to zero has none, and a space that does not break stands between a
-number and %, or px. Code, equations and figures stay as they are.
+minus sign, also before a zero (an interval that ends at -0.00 holds zero), and a space that does
+not break stands between a number and %, or px. Code, equations and figures stay as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ _KEPT = re.compile(
     r"|<[^>]+>)",
     re.DOTALL,
 )
-_MINUS_ZERO = re.compile(r"(?<![\w.,/…–−-])-(?=0(?:\.0+)?(?![\d.]))")
 _HYPHEN = re.compile(r"(?<![\w.,/…–−-])-(?=\.?\d)")
 _UNIT = re.compile(r"(?:(?<=\d)\s?(?=%(?!\w))|(?<=\d)\s(?=px\b))")
 _UNIT_AFTER_TAG = re.compile(r"^\s(?=(?:%(?!\w)|px\b))")
@@ -45,8 +44,6 @@ def set_numbers(markup: str) -> str:
     'from <b>−1.5</b> to 36_%'
     >>> set_numbers("<code>x = -1.5</code>, ResNet-50, 3-5, [-1, 2e-08]")
     '<code>x = -1.5</code>, ResNet-50, 3-5, [−1, 2e-08]'
-    >>> set_numbers("-0.00, -0.01, -0")
-    '0.00, −0.01, 0'
     """
     parts, at = [], 0
     for kept in _KEPT.finditer(markup):
@@ -57,4 +54,4 @@ def set_numbers(markup: str) -> str:
 
 def _set_text(text: str) -> str:
     text = _UNIT_AFTER_TAG.sub(SPACE, _UNIT.sub(SPACE, text))
-    return _HYPHEN.sub(MINUS, _MINUS_ZERO.sub("", text))
+    return _HYPHEN.sub(MINUS, text)

@@ -17,6 +17,8 @@ def round_to(value: float, digits: int = 3) -> str:
     ['0.123', '−0.5', '30,000', '147,000', '0']
     >>> round_to(377_379_369), round_to(-2.2e-5), round_to(-1e-12), round_to(999.7)
     ('3.77 × 10⁸', '−2.2 × 10⁻⁵', '−10⁻¹²', '1,000')
+    >>> round_to(1234.5, 6)
+    '1,234.5'
     """
     if not math.isfinite(value):
         return f"{value}".replace("-", "−")
@@ -26,7 +28,7 @@ def round_to(value: float, digits: int = 3) -> str:
     if 1e-4 <= abs(rounded) < 1000:
         text = f"{rounded:.{digits}g}"
     elif 1000 <= abs(rounded) < 1e6:
-        text = f"{rounded:,.0f}"
+        text = f"{rounded:,.{max(digits, 6)}g}"
     else:
         mantissa, power = f"{rounded:.{digits - 1}e}".split("e")
         mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
@@ -37,12 +39,12 @@ def round_to(value: float, digits: int = 3) -> str:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Return a share in percent, with a space that does not break.
+    """Return a share in percent.
 
-    >>> percent(0.9).replace("\N{NO-BREAK SPACE}", "_"), percent(0.9545, 1)[:4]
-    ('90_%', '95.5')
+    >>> percent(0.9), percent(0.9545, 1)
+    ('90 %', '95.5 %')
     """
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+    return f"{100 * share:.{digits}f} %"
 
 
 def count(n: float, thing: str) -> str:

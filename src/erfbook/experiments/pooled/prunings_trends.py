@@ -10,7 +10,7 @@ from erfbook.experiments.pooled.networks import TITLES
 from erfbook.experiments.pooled.prunings_study import RATE, Study
 from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
-from erfbook.notation import count
+from erfbook.notation import count, percent
 
 
 def say_trend(estimate: Estimate) -> str:
@@ -35,7 +35,7 @@ def say_deciding(deciding: Iterable[Study]) -> str:
         parts.append(
             f"{TITLES[study.architecture]} ({study.scale}, {count(study.n_seeds, 'seed')}): dense "
             f"accuracy {_move(dense)}, pruned accuracy rises at {_rising_rates(study)}, the gap at "
-            f"{100 * RATE:.0f} % {_move(gap)}; there new batch norm statistics alone turn "
+            f"{percent(RATE)} {_move(gap)}; there new batch norm statistics alone turn "
             f"{_share(study, 'global')} into "
             f"{_share(study, 'calibrated')} at a field of {study.fields[0]} px"
         )
@@ -43,13 +43,13 @@ def say_deciding(deciding: Iterable[Study]) -> str:
 
 
 def _share(study: Study, way: str) -> str:
-    return f"{study.percent(way, study.strides[0], RATE).mean():.0f} %"
+    return percent(study.percent(way, study.strides[0], RATE).mean() / 100)
 
 
 def _rising_rates(study: Study) -> str:
     slopes = {rate: study.slope("global", rate) for rate in study.rates}
     rising = [
-        f"{100 * rate:.0f} % ({slope.text('{:+.1f}')})"
+        f"{percent(rate)} ({slope.text('{:+.1f}')})"
         for rate, slope in slopes.items()
         if say_trend(slope) == "rises"
     ]
@@ -69,6 +69,7 @@ def name_study(study: Study, prefix: str) -> Iterator[tuple[str, dict[str, Any]]
             "dense": study.percent("dense", stride),
             "pruned": study.percent("global", stride, RATE),
             "gap": study.gap(stride, RATE),
+            "calibrated": study.percent("calibrated", stride, RATE),
             "tuned": study.percent("tuned_printed", stride, RATE),
             "tuned_usual": study.percent("tuned_usual", stride, RATE),
         }
@@ -110,9 +111,9 @@ def list_trends(study: Study) -> Iterator[Trend]:
     yield Trend("slope_dense", "dense accuracy", "falls", "dense")
     for rate in study.rates:
         claimed = "rises" if rate > 0.8 else "does not rise"
-        name, words = f"slope_pruned_{100 * rate:.0f}", f"pruned at {100 * rate:.0f} %"
+        name, words = f"slope_pruned_{100 * rate:.0f}", f"pruned at {percent(rate)}"
         yield Trend(name, words, claimed, "global", rate)
-    yield Trend("slope_gap_90", f"gap at {100 * RATE:.0f} %", "falls", "gap", RATE)
+    yield Trend("slope_gap_90", f"gap at {percent(RATE)}", "falls", "gap", RATE)
     yield Trend("slope_tuned", "tuned by the recipe", "figure only", "tuned_printed", RATE)
 
 
