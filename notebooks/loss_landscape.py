@@ -167,12 +167,19 @@ run.report("cifar_line", spectra_tables.say_deciding(published))
 spectra_tables.tabulate_figures(published, spectra)
 
 # %% tags=["hide-input"]
-shown = spectra | {key: pools for key, (_, pools) in published.items()}
-run.report("shown", spectra_tables.describe(shown["vgg", "before"]));
-# %% mystnb={"figure": {"name": "fig-spectra-records", "caption": "Figures 1 and 2 again: largest eigenvalues of the VGG-like network by rank, from published records where there are any, else from this run (before training: {glue:text}`shown`); mean over seeds and their range."}, "image": {"alt": "Two panels, before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis."}} tags=["hide-input"]
-fig, axes = plots.figure(1, 2, height=3.4)
-plots.plot_spectra_ranks(axes, {when: shown["vgg", when] for when in ("before", "after")});
-# %% mystnb={"figure": {"name": "fig-spectra-records-trend", "caption": "The same networks and ResNet-50: largest and last listed eigenvalue and norm against the field; before (filled, solid) and after training (open, dotted); small marks are seeds."}, "image": {"alt": "Two panels against the theoretical field, one a network, with lines of three numbers before and after training."}} tags=["hide-input"]
+shown = spectra_tables.choose_shown(published, spectra)
+records = {}
+for (architecture, moment), pools in shown.items():
+    records.setdefault(architecture, {})[moment] = pools
+for architecture, moments in records.items():
+    run.report(f"shown_{architecture}", spectra_tables.describe(next(iter(moments.values()))));
+# %% mystnb={"figure": {"name": "fig-spectra-records", "caption": "Figure 1 again, from published records where there are any, else from this run: largest eigenvalues of the VGG-like network by rank ({glue:text}`shown_vgg`); mean over seeds and their range."}, "image": {"alt": "A panel each before and after training, of four falling curves of eigenvalues by rank on a logarithmic axis."}} tags=["hide-input"]
+fig, axes = plots.figure(1, len(records["vgg"]), height=3.4)
+plots.plot_spectra_ranks(axes, records["vgg"]);
+# %% mystnb={"figure": {"name": "fig-spectra-records-resnet", "caption": "Figure 2 again, in the same way, of ResNet-50 ({glue:text}`shown_resnet50`). A moment that is not drawn has not been published."}, "image": {"alt": "A panel for each moment that was run, of four falling curves of eigenvalues by rank on a logarithmic axis."}} tags=["hide-input"]
+fig, axes = plots.figure(1, len(records["resnet50"]), height=3.4)
+plots.plot_spectra_ranks(axes, records["resnet50"]);
+# %% mystnb={"figure": {"name": "fig-spectra-records-trend", "caption": "The networks of the two figures above: largest and last listed eigenvalue and norm against the field; before (filled, solid) and after training (open, dotted); small marks are seeds."}, "image": {"alt": "Two panels against the theoretical field, one a network, with lines of three numbers before and, where it was run, after training."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.8)
 plots.plot_spectra_trend(axes, shown);
 # %% [markdown]

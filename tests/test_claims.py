@@ -164,7 +164,8 @@ def test_the_readme_shows_every_headline_of_the_ledger():
 
 def test_the_readme_s_table_is_replaced_between_its_marks_and_nowhere_else(tmp_path):
     (claim,) = load(tmp_path, {**ROW, "headline": True})
-    verdicts = claims.judge([claim], [Result("nb", "a", 0.5, "laptop", 0.4, 0.6, 20)])
+    results = [Result("nb", "a", 0.5, "laptop", 0.4, 0.6, 20), Result("nb", "b", "toys", "laptop")]
+    verdicts = claims.judge([claim], results)
     path = tmp_path / "README.md"
     path.write_text(f"before\n{readme._START}\nold\n{readme._END}\nafter\n")
     readme.update(path, verdicts, "laptop")
@@ -175,5 +176,8 @@ def test_the_readme_s_table_is_replaced_between_its_marks_and_nowhere_else(tmp_p
     with pytest.raises(UserError, match="must hold the lines"):
         readme.update(path, verdicts, "laptop")
     assert path.read_text() == "no marks"
+    (claim,) = load(tmp_path, {**ROW, "headline": True, "ours": ["nb:a", "nb:b"]})
+    told = readme.table(claims.judge([claim], results), "laptop")
+    assert "| 0.5 [0.4, 0.6], n = 20 (a); toys | reproduced |" in told
     with pytest.raises(UserError, match=r"cannot read .*absent"):
         readme.update(tmp_path / "absent.md", verdicts, "laptop")

@@ -138,7 +138,11 @@ def test_only_several_whole_runs_on_cifar_decide(
     if decides:
         assert math.isclose(named["cifar_vgg_before_spread"]["value"], 4, rel_tol=1e-6)
         assert named["cifar_vgg_before_largest_grows"] == {"value": True}
+        assert named["cifar_vgg_before_data"]["value"].startswith("quarter width, ")
         ours = {("vgg", moment): make_pools(moment=moment) for moment in spectra.MOMENTS}
+        shown = spectra_tables.choose_shown(published, ours)
+        assert list(shown.values()) == [published["vgg", "before"][1]]
+        assert spectra_tables.choose_shown({}, ours) == ours
         table = spectra_tables.tabulate_figures(published, ours)
         row = table.loc["VGG-like, before training: growth of λ₁"]
         assert "“larger”" in row.iloc[0] and row.iloc[-1] == "4.00 [4.00, 4.00]"

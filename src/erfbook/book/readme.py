@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from erfbook.book.tables import paper_says, with_interval
-from erfbook.claims import Verdict, count
+from erfbook.claims import Result, Verdict, count
 from erfbook.errors import UserError
 
 _START, _END = "<!-- results: made by `make readme` -->", "<!-- end of results -->"
@@ -39,8 +39,14 @@ def table(verdicts: Sequence[Verdict], profile: str) -> str:
     for verdict in verdicts:
         if verdict.claim.headline:
             shown = verdict.ours or [o.result for o in verdict.outcomes if o.result]
-            named = (f"{with_interval(r)} ({r.name.replace('_', ' ')})" for r in shown)
-            found = "; ".join(named) or "–"
+            found = "; ".join(map(_named, shown)) or "–"
             cells = (verdict.claim.statement, paper_says(verdict.claim), found, verdict.word)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _named(result: Result) -> str:
+    """Return a number with its name; words, such as the name of the data, speak for themselves."""
+    if isinstance(result.value, str):
+        return result.value
+    return f"{with_interval(result)} ({result.name.replace('_', ' ')})"

@@ -31,17 +31,19 @@ def plot_spectra_ranks(axes: np.ndarray, spectra: Mapping[str, Any]) -> np.ndarr
     """Draw the largest eigenvalues by rank, a line a pool: mean over seeds and their range.
 
     Args:
-        axes: one a moment.
-        spectra: by moment, before and after training.
+        axes: one a moment, or a single one.
+        spectra: by moment, before or after training, in the order of the panels.
     """
-    for ax, moment in zip(axes, _MOMENTS, strict=True):
-        pools = spectra[moment]
+    axes = np.atleast_1d(axes)
+    for ax, (moment, pools) in zip(axes, spectra.items(), strict=True):
         ranks = np.arange(1, pools.values().shape[-1] + 1)
-        for values, field, style in zip(pools.values(), pools.fields, _POOLS, strict=False):
-            color, marker, line = style
+        step = max(1, len(ranks) // 10)  # of 90 ranks a tenth is marked, each line at its own
+        for i, (values, field) in enumerate(zip(pools.values(), pools.fields, strict=True)):
+            color, marker, line = _POOLS[i]
             shown = np.where(values > 0, values, np.nan)  # a logarithm has no place for the rest
             ax.plot(ranks, shown.mean(0), color=color, marker=marker, linestyle=line,
-                    markersize=3.5, linewidth=1.4, label=f"{field:.0f} px")  # fmt: skip
+                    markevery=(i * step // len(_POOLS), step), markersize=4, linewidth=1.4,
+                    label=f"{field:.0f} px")  # fmt: skip
             ax.fill_between(ranks, shown.min(0), shown.max(0), color=color, alpha=0.18, linewidth=0)
         ax.set_title(f"{moment} training, {count(len(pools.seeds), 'seed')}")
         ax.set_xlabel("rank of the eigenvalue")
@@ -83,13 +85,13 @@ def plot_spectra_trend(axes: np.ndarray, spectra: Mapping[tuple[str, str], Any])
 
     Args:
         axes: one a network.
-        spectra: by architecture and moment. Before training filled, after it open; small dots are
-            seeds, large marks their geometric means.
+        spectra: by architecture and moment; of each network at least one moment. Before training
+            filled, after it open; small dots are seeds, large marks their geometric means.
     """
     titles = {"vgg": "VGG-like", "resnet50": "ResNet-50"}
     for ax, architecture in zip(axes, titles, strict=True):
-        for moment in _MOMENTS:
-            pools = spectra[architecture, moment]
+        shown = {m: spectra[architecture, m] for m in _MOMENTS if (architecture, m) in spectra}
+        for moment, pools in shown.items():
             for name, (label, color, marker) in _MEASURES.items():
                 numbers = np.where(pools.numbers(name) > 0, pools.numbers(name), np.nan)
                 face = color if moment == "before" else "none"
@@ -99,7 +101,7 @@ def plot_spectra_trend(axes: np.ndarray, spectra: Mapping[tuple[str, str], Any])
                         linestyle="-" if moment == "before" else ":",
                         label=f"{label}, {moment}")  # fmt: skip
                 ax.plot(pools.fields, numbers, linestyle="", markersize=2.5, **style)
-        pools = spectra[architecture, "before"]
+        pools = next(iter(shown.values()))
         sides = [record.metrics["plane"][-1] for record in pools.firsts]
         ticks = [f"{f:.0f}\n{s} × {s}" for f, s in zip(pools.fields, sides, strict=True)]
         ax.set_xticks(pools.fields, ticks)

@@ -111,15 +111,17 @@ def name_family(family: Family, prefix: str) -> Iterator[tuple[str, dict[str, An
 
 
 def name_verdicts(family: Family) -> dict[str, dict[str, Any]]:
-    """Return what the ledger asks: the ends of the intervals that must lie above zero."""
+    """Return what the ledger asks and shows of the networks that decide.
+
+    The ledger asks for the ends of the intervals that must lie on one side of zero.
+    """
     drop, excess, slope = family.drop("deep"), family.excess(), family.slope()
-    return {
+    return dict(name_family(family, "cifar")) | {
+        "cifar_data": {"value": f"{family.title}, {family.note}"},
         "cifar_deep_drop_least": {"value": drop.low, "n": drop.n},
         "cifar_excess_least": {"value": excess.low, "n": excess.n},
         "cifar_slope_most": {"value": slope.high, "n": slope.n},
         "cifar_isolation_drop_least": {"value": family.isolation_drop().low},
-        "cifar_early_drop": family.drop("early").as_result(),
-        "cifar_early_most": family.level("early")[-1].as_result(),
         "cifar_deep_drop_trained_least": {"value": _beyond_chance(family).low},
     }
 

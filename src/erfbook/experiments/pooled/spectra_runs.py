@@ -86,7 +86,10 @@ def name_published(
     for architecture in ("vgg", "resnet50"):
         other = read_deciding(stores, architecture, "before", batch_norm="train")
         pools |= {f"cifar_{architecture}_before_train": other[1]} if other else {}
-    named: dict[str, dict[str, Any]] = {}
+    named: dict[str, dict[str, Any]] = {
+        f"cifar_{a}_{m}_data": {"value": f"{scale}, {own.note}"}
+        for (a, m), (scale, own) in published.items()
+    }
     for prefix, own in pools.items():
         for name in MEASURES:
             factor = measure_growth(own, name)

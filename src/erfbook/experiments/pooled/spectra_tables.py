@@ -89,6 +89,23 @@ def describe(pools: Pools) -> str:
     return f"{pools.config['network']['name'].partition(':')[0]}, {pools.note}"
 
 
+def choose_shown(
+    published: Mapping[tuple[str, str], tuple[str, Pools]],
+    ours: Mapping[tuple[str, str], Pools],
+) -> dict[tuple[str, str], Pools]:
+    """Return published spectra, and this run's of the networks that have none published.
+
+    So no panel of a network mixes scales and data.
+
+    Args:
+        published: by architecture and moment, the scale and its spectra.
+        ours: this run's.
+    """
+    kept = {key: pools for key, (_, pools) in published.items()}
+    architectures = {architecture for architecture, _ in kept}
+    return kept | {key: one for key, one in ours.items() if key[0] not in architectures}
+
+
 def say_deciding(published: Mapping[tuple[str, str], tuple[str, Pools]]) -> str:
     """Say in words what the spectra that decide do as the field grows, or that there are none.
 
