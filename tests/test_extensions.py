@@ -135,6 +135,29 @@ def test_numbers_are_set_in_text_and_nowhere_else(python, page):
     assert typography.set_numbers(typography.set_numbers(python)) == typography.set_numbers(python)
 
 
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("1.5 [1.2, 1.9] px", ["1.5", "[1.2, 1.9] px"]),
+        ("-0.1 [-0.3, -0.0] (2), p = 1", ["−0.1", "[−0.3, −0.0]", "(2), p = 1"]),
+        ("8 % [4 %, 9 %]", ["8_%", "[4_%, 9_%]"]),
+        ("[1, 2]", None),
+        ("<b>1 [1, 2]</b>", None),
+        ("9 × 9, 1 × 1", None),
+        ("yes", None),
+    ],
+)  # fmt: skip
+def test_an_estimate_breaks_between_its_parts_and_nowhere_else(cell, parts):
+    markup = typography.set_cells(typography.set_numbers(f"<td>{cell}</td>"))
+    if parts is None:
+        assert "class" not in markup and "span" not in markup
+    else:
+        shown = " ".join(f"<span>{part}</span>" for part in parts).replace("_", typography.SPACE)
+        assert markup == f'<td class="estimate">{shown}</td>'
+    assert typography.set_cells(markup) == markup
+    assert typography.set_cells("<td>two words</td>") == '<td class="words">two words</td>'
+
+
 # A whole build
 
 

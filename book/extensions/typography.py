@@ -3,6 +3,8 @@
 Python writes ``-1.5`` and ``36%``, and a line may end between 90 and its %. Here a minus is a
 minus sign, also before a zero (an interval that ends at -0.00 holds zero), and a space that does
 not break stands between a number and %, or px. Code, equations and figures stay as they are.
+A table's cell with an estimate may break between the number, its interval and what follows, one of
+words between these, and no other cell breaks, so that many columns fit beside each other.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ _KEPT = re.compile(
 )
 _HYPHEN = re.compile(r"(?<![\w.,/…–−-])-(?=\.?\d)")
 _UNIT = re.compile(r"(?:(?<=\d)\s?(?=%(?!\w))|(?<=\d)\s(?=px\b))")
+_ESTIMATE = re.compile(
+    r"<td>(?P<number>[^<\[]*[^<\[\s])\s(?P<interval>\[[^]<]*\](?:\spx)?)(?:\s(?P<rest>[^<]+))?</td>"
+)
+_WORDS = re.compile(r"<td>(?=[^<\[]*[^\W\d_]{4})(?=[^<]*\s)(?P<words>[^<\[]+)</td>")
 _UNIT_AFTER_TAG = re.compile(r"^\s(?=(?:%(?!\w)|px\b))")
 
 
@@ -34,7 +40,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def mend(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
     """Set the numbers of one page's body."""
     if context.get("body"):
-        context["body"] = set_numbers(context["body"])
+        context["body"] = set_cells(set_numbers(context["body"]))
 
 
 def set_numbers(markup: str) -> str:
@@ -50,6 +56,22 @@ def set_numbers(markup: str) -> str:
         parts += [_set_text(markup[at : kept.start()]), kept.group()]
         at = kept.end()
     return "".join([*parts, _set_text(markup[at:])])
+
+
+def set_cells(markup: str) -> str:
+    """Return HTML whose cells say where they may break; a part in a span stays in one line.
+
+    >>> set_cells("<td>1.5 [1.2, 1.9] (3), p = 0.02</td>")
+    '<td class="estimate"><span>1.5</span> <span>[1.2, 1.9]</span> <span>(3), p = 0.02</span></td>'
+    >>> set_cells("<td>12 × 12</td><td>[0, 1]</td><td>too few networks</td>")
+    '<td>12 × 12</td><td>[0, 1]</td><td class="words">too few networks</td>'
+    """
+    return _WORDS.sub(r'<td class="words">\g<words></td>', _ESTIMATE.sub(_parts, markup))
+
+
+def _parts(cell: re.Match[str]) -> str:
+    shown = " ".join(f"<span>{part}</span>" for part in cell.groups() if part)
+    return f'<td class="estimate">{shown}</td>'
 
 
 def _set_text(text: str) -> str:
