@@ -99,6 +99,7 @@ plots.plot_control_live(axes, shares, control_tables.GAPS);
 
 # %% [markdown]
 # For the VGG-like network on CIFAR-10 this sits exactly where the paper's gap closes, from 58.7 to 0.18 points. It cannot be all: ResNet-50 has {glue:text}`resnet_dead_share:.0%` dead weights, on either size of image, and its gaps close too.
+# How much of the VGG-like network's advantage is these weights is counted in the chapter on pruning ({ref}`sec-pr-live`).
 #
 # (sec-fp-effects)=
 # ## What each part does

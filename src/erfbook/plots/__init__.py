@@ -90,6 +90,7 @@ from erfbook.plots.pruning import (
     plot_pruning_accuracy,
     plot_pruning_gap,
     plot_pruning_layers,
+    plot_pruning_live,
     plot_pruning_records,
     plot_pruning_tuned,
 )
@@ -207,6 +208,7 @@ __all__ = [
     "plot_pruning_accuracy",
     "plot_pruning_gap",
     "plot_pruning_layers",
+    "plot_pruning_live",
     "plot_pruning_records",
     "plot_pruning_tuned",
     "plot_relu_factor",

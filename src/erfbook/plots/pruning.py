@@ -81,6 +81,28 @@ def plot_pruning_gap(axes: np.ndarray, studies) -> np.ndarray:
     return axes
 
 
+def plot_pruning_live(axes: np.ndarray, study, kept) -> np.ndarray:
+    """Draw what pruning costs against what is kept: of all weights, and of those that read.
+
+    Args:
+        axes: two.
+        study: of one network.
+        kept: by stride, a list with the share of the weights that read the image, one a rate.
+    """
+    for stride, field in zip(study.strides, study.fields, strict=True):
+        gaps = [study.gap(stride, rate) for rate in study.rates]
+        of_all = [100 * (1 - rate) for rate in study.rates]
+        for ax, shares in zip(axes, (of_all, [100 * s for s in kept[stride]]), strict=True):
+            _series(ax, shares, gaps, color=POOLS[stride], marker="o", label=f"{field} px")
+    for ax, which in zip(axes, ("of all", "of those that read the image"), strict=True):
+        ax.axhline(0, color=COLORS["neutral"], linewidth=1)
+        ax.set_xlabel(f"weights kept, % {which}")
+        ax.set_xlim(0, 80)
+    axes[0].set_ylabel("dense less pruned accuracy, points")
+    _legend(np.atleast_2d(axes), [0])
+    return axes
+
+
 def plot_pruning_tuned(axes: np.ndarray, studies, rate: float) -> np.ndarray:
     """Draw accuracy dense, pruned and fine-tuned against the field, a panel a network."""
     lines = {

@@ -85,6 +85,11 @@ class Study:
         own = [{record.spec.seed for record in runs} for runs in self.records.values()]
         return tuple(sorted(set.intersection(*own)))
 
+    def runs(self, stride: int, *, paired: bool = False) -> list[Record]:
+        """Return a pool's records by seed; ``paired``: of the seeds alone that every pool has."""
+        chosen = [r for r in self.records[stride] if not paired or r.spec.seed in self.paired]
+        return sorted(chosen, key=lambda record: record.spec.seed)
+
     def percent(
         self, what: str, stride: int, rate: float | None = None, *, paired: bool = False
     ) -> Float[np.ndarray, " seed"]:
@@ -96,9 +101,9 @@ class Study:
             rate: share that is pruned; not for ``dense``.
             paired: of the seeds alone that every pool has.
         """
-        runs = [r for r in self.records[stride] if not paired or r.spec.seed in self.paired]
-        runs = sorted(runs, key=lambda record: record.spec.seed)
-        return 100 * np.array([_read(record, what, rate) for record in runs])
+        return 100 * np.array(
+            [_read(record, what, rate) for record in self.runs(stride, paired=paired)]
+        )
 
     def gap(
         self, stride: int, rate: float, what: str = "global", *, paired: bool = False
