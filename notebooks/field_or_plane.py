@@ -29,7 +29,13 @@ profile = "laptop"  # smoke, laptop or paper
 from erfbook import plots
 from erfbook.book import page
 from erfbook.experiments import registry
-from erfbook.experiments.pooled import control, control_design, control_study, control_tables
+from erfbook.experiments.pooled import (
+    control,
+    control_dead,
+    control_design,
+    control_study,
+    control_tables,
+)
 
 run = page.begin("field_or_plane", globals())
 p = run.parameters
@@ -99,7 +105,7 @@ plots.plot_control_live(axes, shares, control_tables.GAPS);
 
 # %% [markdown]
 # For the VGG-like network on CIFAR-10 this sits exactly where the paper's gap closes, from 58.7 to 0.18 points. It cannot be all: ResNet-50 has {glue:text}`resnet_dead_share:.0%` dead weights, on either size of image, and its gaps close too.
-# How much of the VGG-like network's advantage is these weights is counted in the chapter on pruning ({ref}`sec-pr-live`).
+# How much of the VGG-like network's advantage is these weights is counted in the chapter on pruning ({ref}`sec-pr-live`), and {ref}`below <sec-fp-deep>` a network that has them without the small planes is pruned.
 #
 # (sec-fp-effects)=
 # ## What each part does
@@ -152,6 +158,15 @@ control_tables.tabulate_effects(studies, "gap")
 control_tables.tabulate_effects([study], "gap")
 
 # %% [markdown]
+# (sec-fp-deep)=
+# **Unused weights by themselves.** *Deep* has as many of them as *strided*, on planes as large as those of *base*, and all that *base* sees. Published so far on all of CIFAR-10, each row with the seeds it has; pruned by magnitude over all layers at once. What *deep* gains on *base*: {glue:text}`deep_line`.
+
+# %%
+kinds = control_dead.choose_kinds([run.published, run.store])
+run.report("deep_line", control_dead.say_deep(kinds))
+control_dead.tabulate_kinds(kinds) if kinds else None
+
+# %% [markdown]
 # **Trained weights can change places.** As *dilated* holds *strided* on a lattice, each can run with the other's weights, batch norm's statistics included. What is lost tells how much was learned for one way of looking:
 
 # %%
@@ -182,6 +197,7 @@ control_tables.tabulate_swaps(study)
 #
 # The stride of an early pool is no dial for the receptive field alone. Field, plane and detail can be parted at no cost in weights, and a fourth change, dead weights, comes in at the very stride at which the paper's VGG-like network becomes prunable. In this run *deep*, which shares
 # nothing else with the strided network, changes the gap at {glue:text}`rate:.0%` by {glue:text}`deep_gap:+.1f` points, where all that the pool does changes it by {glue:text}`total_gap:+.1f`. Of dense accuracy: {glue:text}`answer`.
+# On all of CIFAR-10 *deep* gains on *base*, pruned: {glue:text}`deep_line`.
 
 # %%
 run.finish()

@@ -203,7 +203,7 @@ plots.plot_pruning_live(axes, counted, kept);
 # %% [markdown]
 # At {glue:text}`live_rate_below:.0%` of all weights the gap {glue:text}`live_all_below_words` with the field, {glue:text}`live_all_below:+.1f` [{glue:text}`live_all_below_low:+.1f`, {glue:text}`live_all_below_high:+.1f`] points a step of the pool. With as many of the weights that read the image kept everywhere: {glue:text}`live_same_below_words`, {glue:text}`live_same_below:+.1f` [{glue:text}`live_same_below_low:+.1f`, {glue:text}`live_same_below_high:+.1f`] points.
 # At {glue:text}`live_rate_top:.0%` it is {glue:text}`live_all_top:+.1f` [{glue:text}`live_all_top_low:+.1f`, {glue:text}`live_all_top_high:+.1f`] and {glue:text}`live_same_top:+.1f` [{glue:text}`live_same_top_low:+.1f`, {glue:text}`live_same_top_high:+.1f`]. The study sees a trend only above 80 %: there its small-field networks keep less than a fifth of their weights, while those of strides 3 and 4 still keep a fifth of the ones that read the image at 90 %.
-# ResNet-50 has no such weights to give, and needs another reason.
+# ResNet-50 has no such weights to give, and needs another reason. The chapter on field and plane {ref}`prunes a network <sec-fp-deep>` that has them on planes as large as those of the smallest field.
 #
 # **Fine-tuning at every rate**, for as large a share of the training as in the study: ten epochs of two hundred, fewer where training was shorter.
 

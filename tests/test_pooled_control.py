@@ -12,7 +12,13 @@ from torch import nn
 
 from erfbook import pruning
 from erfbook.errors import UserError
-from erfbook.experiments.pooled import control, control_design, control_study, control_tables
+from erfbook.experiments.pooled import (
+    control,
+    control_dead,
+    control_design,
+    control_study,
+    control_tables,
+)
 from erfbook.experiments.pooled.networks import VGG_STAGES, pool_training
 from erfbook.experiments.registry import Workspace, make
 from erfbook.records import Record, Store
@@ -238,6 +244,28 @@ def test_plans_name_each_configuration_once():
     for plan in control.POOL_CONTROL.plans.values():
         names = [(config.name, config.dataset) for config, _ in plan]
         assert len(set(names)) == len(names)
+
+
+def test_what_deep_gains_is_said_of_the_seeds_that_it_shares_with_base(tmp_path, monkeypatch):
+    monkeypatch.setattr("erfbook.datasets.fingerprint", lambda name: "made-up")
+    store = Store(tmp_path)
+    assert control_dead.choose_kinds([store]) is None
+    assert control_dead.say_deep(None) == "no published record decides it yet"
+    for kind, n_seeds, gain in (("base", 3, 0.0), ("deep", 2, 0.4)):
+        for record in make_records(control.QUARTER, kind, n_seeds):
+            own = {"live_share": 0.5, "live_kept_0.8": 0.4, "pruned_0.8": 0.3 + gain,
+                   "pruned_0.9": 0.2 + gain * (1 + record.spec.seed) / 4}  # fmt: skip
+            store.save(dataclasses.replace(record, metrics=record.metrics | own))
+    kinds = control_dead.choose_kinds([store, store])
+    assert kinds.less_base(0.8).value == pytest.approx(40) and kinds.less_base(0.8).n == 2
+    assert kinds.less_base(0.9).value == pytest.approx(15)  # 10 and 20
+    said = control_dead.say_deep(kinds)
+    assert said.startswith("+40.0 [+40.0, +40.0] points at 80 % and +15.0 [")
+    assert said.endswith("points at 90 % (quarter width, 2 seeds, made up)")
+    table = control_dead.tabulate_kinds(kinds)
+    assert list(table.index) == ["base", "deep"] and list(table["seeds"]) == ["3", "2"]
+    assert table.loc["deep", "accuracy at 80 %, %"] == "70.0 ± 0.0"
+    assert table.loc["deep", "kept of them at 80 %"] == "40 %"
 
 
 def test_tables_hold_every_kind_and_effect():

@@ -122,11 +122,10 @@ def gather(name: str, runs: Mapping[str, Iterable[Record]], rate: float = RATE) 
     return Study(name, records, rate)
 
 
-def read_published(stores: Iterable[Store]) -> dict[str, Study]:
-    """Return the studies of stores on all of CIFAR-10 at the stride compared, by scale.
+def read_kinds(stores: Iterable[Store]) -> dict[str, dict[str, dict[int, Record]]]:
+    """Return the runs of stores on all of CIFAR-10 at the stride compared: by scale, kind, seed.
 
-    Only scales with two shared seeds of every kind are returned, the better ones first. A run in
-    several stores counts once: the first store's record is taken.
+    The better scales come first. A run in several stores counts once, as the first store has it.
     """
     found: dict[str, dict[str, dict[int, Record]]] = {}
     for store in stores:
@@ -136,9 +135,14 @@ def read_published(stores: Iterable[Store]) -> dict[str, Study]:
                 scale, kind = placed
                 runs = found.setdefault(scale, {}).setdefault(kind, {})
                 runs.setdefault(record.spec.seed, record)
+    return {scale: found[scale] for scale in sorted(found, key=_rank)}
+
+
+def read_published(stores: Iterable[Store]) -> dict[str, Study]:
+    """Return the studies among those runs by scale: two shared seeds of every kind, or more."""
     studies = {}
-    for scale in sorted(found, key=_rank):
-        kinds = {kind: list(runs.values()) for kind, runs in found[scale].items() if kind in KINDS}
+    for scale, found in read_kinds(stores).items():
+        kinds = {kind: list(runs.values()) for kind, runs in found.items() if kind in KINDS}
         shared = set.intersection(*({r.spec.seed for r in runs} for runs in kinds.values()))
         if set(kinds) == set(KINDS) and len(shared) > 1:
             studies[scale] = gather(scale, kinds)
