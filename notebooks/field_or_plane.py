@@ -159,7 +159,7 @@ control_tables.tabulate_effects([study], "gap")
 
 # %% [markdown]
 # (sec-fp-deep)=
-# **Unused weights by themselves.** *Deep* has as many of them as *strided*, on planes as large as those of *base*, and all that *base* sees. Published so far on all of CIFAR-10, each row with the seeds it has; pruned by magnitude over all layers at once. What *deep* gains on *base*: {glue:text}`deep_line`.
+# **Dead weights by themselves.** *Deep* has as many of them as *strided*, on planes as large as those of *base*, and all that *base* sees. Published so far on all of CIFAR-10, each row with the seeds it has; pruned by magnitude over all layers at once. What *deep* gains on *base*: {glue:text}`deep_line`.
 
 # %%
 kinds = control_dead.choose_kinds([run.published, run.store])

@@ -13,6 +13,7 @@ from torch import nn
 from erfbook.experiments.lite0 import load_lite0, load_square
 from erfbook.experiments.looks_occlusion import scan_bars
 from erfbook.experiments.looks_unit import Target, choose_target
+from erfbook.notation import round_to
 
 # Blocks whose fields of 67 and 147 px lie wholly inside a photograph of 224 px, the size at which
 # the network was trained. Chosen by us.
@@ -94,7 +95,7 @@ def tabulate_known(errors: dict[str, float]) -> pd.DataFrame:
         "gradcam": ("Captum LayerGradCam", "class weights × features"),
     }
     rows = [
-        {"tool": tool, "right answer": right, "largest error": f"{errors[key]:.0e}"}
+        {"tool": tool, "right answer": right, "largest error": round_to(errors[key], 1)}
         for key, (tool, right) in labels.items()
         if key in errors
     ]

@@ -107,4 +107,4 @@ def tabulate_live(study: Study) -> pd.DataFrame:
         ):
             row = {f"{f} px": f"{g.mean():.1f}" for f, g in zip(study.fields, gaps, strict=True)}
             rows[word] = row | {"points a step": slope.text("{:+.1f}")}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("weights pruned")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="weights pruned")

@@ -12,6 +12,7 @@ from erfbook import datasets, pruning, training
 from erfbook.experiments.pooled.networks import TITLES, network_of
 from erfbook.experiments.pooled.prunings_study import EXPERIMENT, RATE
 from erfbook.experiments.weights import has_weights
+from erfbook.notation import round_to
 from erfbook.records import Record, Store
 
 STAND_IN = "patches32"  # images for those who do not have the network's own
@@ -103,7 +104,7 @@ def tabulate_redone(redone: Iterable[Redone]) -> pd.DataFrame | None:
             "here": _words(one.here),
             f"pruned answers as dense on {one.images}": f"{one.agreement:.1%}",
             "layers' shares, largest difference": (
-                "–" if one.share_error is None else f"{one.share_error:.1g}"
+                "–" if one.share_error is None else round_to(one.share_error, 1)
             ),
         }
         for one in redone
