@@ -159,7 +159,8 @@ control_tables.tabulate_effects([study], "gap")
 
 # %% [markdown]
 # (sec-fp-deep)=
-# **Dead weights by themselves.** *Deep* has as many of them as *strided*, on planes as large as those of *base*, and all that *base* sees. Published so far on all of CIFAR-10, each row with the seeds it has; pruned by magnitude over all layers at once. What *deep* gains on *base*: {glue:text}`deep_line`.
+# **Dead weights without small planes.** *Deep* has as many of them as *strided*, with the planes and the detail of *base*; the field of its last stage is larger, too, so that what it gains is owed to either. Published so far on all of CIFAR-10, each row with the seeds it has; pruned by magnitude over all layers at once. What *deep* gains on *base*: {glue:text}`deep_line`.
+# That dead weights are enough for it is seen where *base* keeps as many of the weights that read the image ({ref}`sec-pr-live`): it then loses hardly anything.
 
 # %%
 kinds = control_dead.choose_kinds([run.published, run.store])

@@ -19,7 +19,7 @@
 # new batch norm statistics give back without any training: {glue:text}`vgg_pruned_1:.0f` % become {glue:text}`vgg_calibrated_1:.0f` % behind the smallest pool. The collapse is one of statistics before it is one of weights.
 # On all of CIFAR-10: {glue:text}`cifar_line`.
 #
-# What a larger field gains at {glue:text}`live_rate_below:.0%`, {glue:text}`live_all_below:+.1f` points of the gap a step of the pool, is {glue:text}`live_same_below:+.1f` where as many {ref}`weights that read the image <sec-pr-live>` are kept ({glue:text}`live_shown`): behind large pools half of the weights see nothing but padding, and go first.
+# What a larger field gains at {glue:text}`live_rate_below:.0%`, {glue:text}`live_all_below:+.1f` points of the gap a step of the pool, is {glue:text}`live_same_below:+.1f` where as many {ref}`weights that read the image <sec-pr-live>` are kept ({glue:text}`live_shown`): behind the largest pool {glue:text}`live_unused:.0%` of the weights see nothing but padding, and go first.
 #
 # The study's tables 1 and 2 and its figures 6 to 15 are here. The chapter decides the claims `avendano.table1.*`, `avendano.table2.*`, `avendano.s3.*`, `avendano.s4.*` and those of these figures.
 
@@ -195,15 +195,13 @@ for name, result in prunings_live.name_live(counted):
     run.report(name, **result)
 prunings_live.tabulate_live(counted)
 
-# %% mystnb={"figure": {"name": "fig-pruning-live", "caption": "What one-shot pruning costs the VGG-like network ({glue:text}`live_shown`), against the share of all weights that is kept (left) and the share of those that read the image (right); mean and range of seeds, a line a field."}, "image": {"alt": "Two panels of four falling lines. Left, the two larger fields keep their accuracy down to a fifth of the weights and the two smaller ones to a third. Right, all four lines rise at the same place."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-pruning-live", "caption": "What one-shot pruning costs the VGG-like network ({glue:text}`live_shown`), against the share of all weights that is kept (left) and the share of those that read the image (right); mean and range of seeds, a line a field."}, "image": {"alt": "Two panels of four falling lines. Left, the gap of the two smaller fields opens between two fifths and a fifth of the weights, that of the two larger ones below a fifth. Right, all four open between two fifths and a fifth."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2, sharey=True)
-kept = {s: [prunings_live.share_kept(counted, s, r) for r in counted.rates] for s in counted.strides}
-kept = {stride: [share.mean() for share in shares] for stride, shares in kept.items()}
-plots.plot_pruning_live(axes, counted, kept);
+plots.plot_pruning_live(axes, counted, prunings_live.list_kept(counted));
 # %% [markdown]
 # At {glue:text}`live_rate_below:.0%` of all weights the gap {glue:text}`live_all_below_words` with the field, {glue:text}`live_all_below:+.1f` [{glue:text}`live_all_below_low:+.1f`, {glue:text}`live_all_below_high:+.1f`] points a step of the pool. With as many of the weights that read the image kept everywhere: {glue:text}`live_same_below_words`, {glue:text}`live_same_below:+.1f` [{glue:text}`live_same_below_low:+.1f`, {glue:text}`live_same_below_high:+.1f`] points.
-# At {glue:text}`live_rate_top:.0%` it is {glue:text}`live_all_top:+.1f` [{glue:text}`live_all_top_low:+.1f`, {glue:text}`live_all_top_high:+.1f`] and {glue:text}`live_same_top:+.1f` [{glue:text}`live_same_top_low:+.1f`, {glue:text}`live_same_top_high:+.1f`]. The study sees a trend only above 80 %: there its small-field networks keep less than a fifth of their weights, while those of strides 3 and 4 still keep a fifth of the ones that read the image at 90 %.
-# ResNet-50 has no such weights to give, and needs another reason. The chapter on field and plane {ref}`prunes a network <sec-fp-deep>` that has them on planes as large as those of the smallest field.
+# At {glue:text}`live_rate_top:.0%` it is {glue:text}`live_all_top:+.1f` [{glue:text}`live_all_top_low:+.1f`, {glue:text}`live_all_top_high:+.1f`] and {glue:text}`live_same_top:+.1f` [{glue:text}`live_same_top_low:+.1f`, {glue:text}`live_same_top_high:+.1f`]. The study sees a trend only above 80 %; by this count its networks of the largest field still keep {glue:text}`live_kept_top:.0%` of the weights that read the image at 90 %, as those of the smallest field do at 80 %.
+# Of ResNet-50's weights {glue:text}`resnet50_unused:.0%` are unused; its gaps need another reason. The chapter on field and plane {ref}`prunes a network <sec-fp-deep>` that has them on planes as large as those of the smallest field.
 #
 # **Fine-tuning at every rate**, for as large a share of the training as in the study: ten epochs of two hundred, fewer where training was shorter.
 

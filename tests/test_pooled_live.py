@@ -85,6 +85,20 @@ def test_a_gap_that_hangs_on_live_weights_alone_has_no_trend_at_equal_shares():
     assert prunings_live.slope_at(blind, 0.2).high < -1
 
 
+def test_networks_whose_unused_weights_are_not_all_gone_can_be_compared():
+    found = lawful(steep)
+    for stride in (3, 4):  # little decay: what is pruned falls on unused ones less, seed by seed
+        for record in found.records[stride]:
+            less = 0.6 + 0.1 * record.spec.seed
+            record.metrics["pruned_unused"] = [less * f for f in record.metrics["pruned_unused"]]
+    shares = prunings_live.list_shares(found)
+    for rate, share in shares.items():
+        kept = [prunings_live.share_kept(found, k, rate, paired=True) for k in found.strides]
+        assert share == np.max(kept) and np.ptp(kept[-1]) > 0.01
+        assert np.isfinite(prunings_live.slope_at(found, share).value)
+    assert prunings_live.list_kept(found)[1] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
+
+
 def test_a_share_below_all_that_was_run_is_refused():
     with pytest.raises(ValueError, match=r"share must lie in 0\.200 to 1, not 0\.15"):
         prunings_live.gap_at(lawful(steep), 4, 0.15)

@@ -75,20 +75,31 @@ def slope_at(study: Study, share: float) -> Estimate:
 
 
 def list_shares(study: Study) -> dict[float, float]:
-    """Return what the networks of the largest field keep at the two highest rates, by rate."""
-    last = study.strides[-1]
+    """Return the largest share that any network keeps at the two highest rates, by rate.
+
+    All of them have been pruned as far or further, so that their gaps can be compared there.
+    """
     return {
-        rate: float(share_kept(study, last, rate, paired=True).mean()) for rate in study.rates[-2:]
+        rate: float(max(share_kept(study, k, rate, paired=True).max() for k in study.strides))
+        for rate in study.rates[-2:]
+    }
+
+
+def list_kept(study: Study) -> dict[int, list[float]]:
+    """Return by stride what a pool's networks keep at each rate, the mean over seeds."""
+    return {
+        stride: [float(share_kept(study, stride, rate).mean()) for rate in study.rates]
+        for stride in study.strides
     }
 
 
 def name_live(study: Study, prefix: str = "live") -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield results of the last rate but one and of the last: ``..._below`` and ``..._top``."""
     for word, (rate, share) in zip(("below", "top"), list_shares(study).items(), strict=True):
-        first = float(share_kept(study, study.strides[0], rate, paired=True).mean())
         yield f"{prefix}_rate_{word}", {"value": rate}
-        yield f"{prefix}_kept_{word}", {"value": share}
-        yield f"{prefix}_kept_first_{word}", {"value": first}
+        for which, stride in (("kept", study.strides[-1]), ("kept_first", study.strides[0])):
+            kept = share_kept(study, stride, rate, paired=True)
+            yield f"{prefix}_{which}_{word}", {"value": float(kept.mean())}
         for basis, slope in (("all", study.slope("gap", rate)), ("same", slope_at(study, share))):
             yield f"{prefix}_{basis}_{word}", slope.with_ends()
             yield f"{prefix}_{basis}_{word}_words", {"value": say_trend(slope)}
