@@ -130,34 +130,51 @@ runs = {
 study = control_study.gather(scale.name, runs, p.rate)
 for name, result in control_study.name_study(study).items():
     run.report(name, **result)
+run.report("rate", p.rate)
 control_tables.tabulate_two_way(study)
 
-# %% mystnb={"figure": {"name": "fig-control-effects", "caption": "What each part does, in points: mean with Student's 95 % interval, dots are seeds. The second to fourth row add up to the first. Pruned accuracy is one-shot, at the rate named above the panel."}, "image": {"alt": "Three panels with five rows each: all that the pool does, field, detail, plane, and the field in the last stage alone. Each row has a point with a horizontal interval and small dots for seeds, beside a line at zero."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-control-effects", "caption": "What each part does in this run, in points: mean with Student's 95 % interval, dots are seeds. The second to fourth row add up to the first. The gap is dense less one-shot pruned accuracy."}, "image": {"alt": "Three panels with five rows each: all that the pool does, field, detail, plane, and the field in the last stage alone. Each row has a point with a horizontal interval and small dots for seeds, beside a line at zero."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 3, height=3.4, sharey=True)
-plots.plot_control_effects(axes, study);
+plots.plot_control_effects(axes, study.panels());
+
+# %%
+control_tables.tabulate_effects(study)
 
 # %% [markdown]
-# - **Dense accuracy**: all together {glue:text}`total_accuracy:+.1f` [{glue:text}`total_accuracy_low:+.1f`, {glue:text}`total_accuracy_high:+.1f`] points; field {glue:text}`field_accuracy:+.1f` [{glue:text}`field_accuracy_low:+.1f`, {glue:text}`field_accuracy_high:+.1f`],
-#   detail {glue:text}`detail_accuracy:+.1f` [{glue:text}`detail_accuracy_low:+.1f`, {glue:text}`detail_accuracy_high:+.1f`], plane {glue:text}`plane_accuracy:+.1f` [{glue:text}`plane_accuracy_low:+.1f`, {glue:text}`plane_accuracy_high:+.1f`].
-# - **Gap** (dense less pruned, here at {glue:text}`rate:.0%`): all together {glue:text}`total_gap:+.1f` [{glue:text}`total_gap_low:+.1f`, {glue:text}`total_gap_high:+.1f`]; field {glue:text}`field_gap:+.1f` [{glue:text}`field_gap_low:+.1f`, {glue:text}`field_gap_high:+.1f`],
-#   detail {glue:text}`detail_gap:+.1f` [{glue:text}`detail_gap_low:+.1f`, {glue:text}`detail_gap_high:+.1f`], plane {glue:text}`plane_gap:+.1f` [{glue:text}`plane_gap_low:+.1f`, {glue:text}`plane_gap_high:+.1f`].
-# - **Field in the last stage alone**: {glue:text}`deep_accuracy:+.1f` [{glue:text}`deep_accuracy_low:+.1f`, {glue:text}`deep_accuracy_high:+.1f`] on dense accuracy, {glue:text}`deep_gap:+.1f` [{glue:text}`deep_gap_low:+.1f`, {glue:text}`deep_gap_high:+.1f`] on the gap.
-# - **Who is pruned**: of the weights that read the image, the base network keeps {glue:text}`live_kept_base:.0%`, the strided one {glue:text}`live_kept_strided:.0%`; of those that do not, the strided one keeps {glue:text}`dead_kept_strided:.1%`.
+# In this run, of dense accuracy: {glue:text}`answer`. Of the gap at {glue:text}`rate:.0%`: {glue:text}`answer_gap`.
+# Student's intervals assume normal differences; with few seeds bootstrap intervals are too narrow, and both stand in the table.
 #
-# Student's intervals assume normal differences; with few seeds bootstrap intervals are too narrow, and both stand in the tables. Published runs on all of CIFAR-10 stand beside this run where there are any; they differ from it in data, width and length, and are the check of how much depends on these.
+# (sec-fp-cifar)=
+# ## On all of CIFAR-10
+#
+# **The networks that decide**: published ones where there are two seeds of each, else this run's. Here: {glue:text}`shown_n_runs:d` seeds of each, {glue:text}`shown_scale`, {glue:text}`shown_data`.
 
 # %%
 published = control_study.read_published([run.published, run.store])
-studies = [*published.values(), control_study.gather(scale.name, runs)]
-control_tables.tabulate_effects(studies, "accuracy")
+deciding = control_study.choose_deciding(published)
+shown = deciding or study
+for name, result in control_study.name_study(shown, "shown_").items():
+    run.report(name, **result)
+run.report("shown_rate", shown.rate)
+run.report("shown_line", control_study.say_deciding(shown))
+named = control_study.name_verdicts(deciding) if deciding else {}
+for name, result in named.items():
+    run.report(name, **result)
+run.report("cifar_line", control_study.say_deciding(deciding))
+control_tables.tabulate_two_way(shown)
+
+# %% mystnb={"figure": {"name": "fig-control-cifar", "caption": "What each part does on all of CIFAR-10, drawn like the figure above; of the networks of the table above ({glue:text}`shown_scale`, {glue:text}`shown_data`)."}, "image": {"alt": "Three panels with five rows each: all that the pool does, field, detail, plane, and the field in the last stage alone. Each row has a point with a horizontal interval and small dots for seeds, beside a line at zero."}} tags=["hide-input"]
+fig, axes = plots.figure(1, 3, height=3.4, sharey=True)
+plots.plot_control_effects(axes, shown.panels());
 
 # %%
-control_tables.tabulate_effects(studies, "gap")
-
-# %%
-control_tables.tabulate_effects([study], "gap")
+control_tables.tabulate_effects(shown)
 
 # %% [markdown]
+# In words, each part on each measure: {glue:text}`shown_line`. At {glue:text}`shown_rate:.0%` and this width *base* has {glue:text}`shown_pruned_base:.0f` % of test images right and *strided* {glue:text}`shown_pruned_strided:.0f` %, where guessing gives 10 %.
+# The gap of networks that guess says no more than dense accuracy does, which is why 80 % stands beside it.
+# Of the weights that read the image, *base* keeps {glue:text}`shown_live_kept_base:.0%` at {glue:text}`shown_rate:.0%`, *strided* {glue:text}`shown_live_kept_strided:.0%`; of those that do not, *strided* keeps {glue:text}`shown_dead_kept_strided:.1%`.
+#
 # (sec-fp-deep)=
 # **Dead weights without small planes.** *Deep* has as many of them as *strided*, with the planes and the detail of *base*; the field of its last stage is larger, too, so that what it gains is owed to either. Published so far on all of CIFAR-10, each row with the seeds it has; pruned by magnitude over all layers at once. What *deep* gains on *base*: {glue:text}`deep_line`.
 # That dead weights are enough for it is seen where *base* keeps as many of the weights that read the image ({ref}`sec-pr-live`): it then loses hardly anything.
@@ -171,17 +188,11 @@ control_dead.tabulate_kinds(kinds) if kinds else None
 # **Trained weights can change places.** As *dilated* holds *strided* on a lattice, each can run with the other's weights, batch norm's statistics included. What is lost tells how much was learned for one way of looking:
 
 # %%
-deciding = control_study.choose_deciding(published)
-named = control_study.name_verdicts(deciding) if deciding else {}
-for name, result in named.items():
-    run.report(name, **result)
-run.report("cifar_line", control_study.say_deciding(deciding))
 run.report("planes_shrink", designs["strided"].planes[0] < designs["base"].planes[0])
 run.report("plane_base", designs["base"].planes[0])
 run.report("plane_strided", designs["strided"].planes[0])
 run.report("values_dilated", designs["dilated"].detail)
-run.report("rate", p.rate)
-control_tables.tabulate_swaps(study)
+control_tables.tabulate_swaps(shown)
 
 # %% [markdown]
 # (sec-fp-limits)=

@@ -4,13 +4,14 @@ import copy
 import dataclasses
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from theory_oracles import rejects
 from torch import nn
 
-from erfbook import pruning
+from erfbook import plots, pruning
 from erfbook.errors import UserError
 from erfbook.experiments.pooled import (
     control,
@@ -268,9 +269,36 @@ def test_what_deep_gains_is_said_of_the_seeds_that_it_shares_with_base(tmp_path,
     assert table.loc["deep", "kept of them at 80 %"] == "40 %"
 
 
-def test_tables_hold_every_kind_and_effect():
+def test_each_rate_has_its_own_gap_in_tables_words_and_figure():
     study = make_study()
-    assert len(control_tables.tabulate_two_way(study)) == len(control.KINDS)
-    table = control_tables.tabulate_effects([study], "accuracy")
+    panels = study.panels()
+    assert [(one.rate, measure) for one, measure in panels] == [
+        (0.9, "accuracy"), (0.8, "gap"), (0.9, "gap"),
+    ]  # fmt: skip
+    assert math.isclose(
+        panels[1][0].mean("base", "gap").value, study.mean("base", "gap").value + 20
+    )
+    named = control_study.name_verdicts(study)
+    assert named["cifar_deep_gap_80"]["value"] == pytest.approx(EFFECTS["field"])
+    table = control_tables.tabulate_two_way(study)
+    assert len(table) == len(control.KINDS)
+    assert list(table) == ["dense accuracy, %", "gap at 80 %, points", "gap at 90 %, points"]
+    table = control_tables.tabulate_effects(study)
     assert table.loc["plane"].iloc[0] == "-4.0 [-4.0, -4.0]"
     assert len(table) == len(control_study.EFFECTS)
+    said = control_study.say_deciding(study)
+    assert said.startswith("dense accuracy (the larger field lowers it; ")
+    assert "gap at 80 % (" in said and said.endswith("; made up, 5 seeds, made up")
+
+    def check(shown):
+        fig, axes = plots.figure(1, 3)
+        plots.plot_control_effects(axes, shown)
+        fig.canvas.draw()
+        plt.close(fig)
+        titles = [ax.get_title() for ax in axes]
+        assert titles == ["dense accuracy", "gap, 80 % pruned", "gap, 90 % pruned"]
+        dots = axes[2].get_lines()[0].get_xdata()
+        assert np.allclose(dots, study.differences("total", "gap"))
+
+    check(panels)
+    rejects(check, panels[::-1])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from test_pooled_networks import KEY, study
+from theory_oracles import rejects
 from training_cases import small_set
 
-from erfbook import pruning
+from erfbook import plots, pruning
 from erfbook.datasets.sets import Split
 from erfbook.experiments.pooled import networks, plans, prunings, prunings_live, prunings_study
 
@@ -118,3 +120,22 @@ def test_results_and_table_hold_both_ways_of_counting():
                                  "80 % of those that read"]  # fmt: skip
     assert list(table.loc["60 % of those that read"].iloc[:4]) == ["30.0"] * 4
     assert list(table.loc["80 % of all"].iloc[:4]) == ["40.0", "40.0", "30.0", "30.0"]
+
+
+def test_the_figure_draws_gaps_over_both_ways_of_counting():
+    found = lawful(steep)
+
+    def check(kept):
+        fig, axes = plots.figure(1, 2)
+        plots.plot_pruning_live(axes, found, kept)
+        fig.canvas.draw()
+        plt.close(fig)
+        n = len(found.rates)
+        lines = [[x for x in ax.get_lines() if len(x.get_xdata()) == n] for ax in axes]
+        assert [len(own) for own in lines] == [4, 4]
+        for line in lines[1]:  # of the weights that read, all networks follow one law
+            shares, gaps = (np.asarray(x, float) for x in line.get_data())
+            assert np.allclose(gaps, 50 * (1 - shares / 100))
+
+    check(prunings_live.list_kept(found))
+    rejects(check, {k: [1 - rate for rate in found.rates] for k in found.strides})

@@ -68,6 +68,16 @@ class Estimate:
         return difference / self.standard_error if self.standard_error else math.nan
 
 
+def mean_text(values: Float[np.ndarray, " run"], digits: int = 1) -> str:
+    """Return a mean and, of two runs or more, a standard deviation, as a table shows them.
+
+    >>> mean_text(np.array([70.0, 72.0])), mean_text(np.array([70.04]))
+    ('71.0 ± 1.4', '70.0')
+    """
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{spread}"
+
+
 def bootstrap(
     samples: Shaped[np.ndarray, "run ..."],
     statistic: Callable[[np.ndarray], float],

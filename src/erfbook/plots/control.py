@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ _PARTS = {
 _TITLES = {
     "accuracy": "dense accuracy",
     "pruned": "accuracy, {} pruned",
-    "gap": "gap: dense less pruned",
+    "gap": "gap, {} pruned",
 }
 
 
@@ -61,9 +61,14 @@ def plot_control_networks(
     return axes
 
 
-def plot_control_effects(axes: np.ndarray, study: Any) -> np.ndarray:
-    """Draw each part's effect on accuracies and gap, with every seed and a 95 % interval."""
-    for ax, (measure, title) in zip(axes, _TITLES.items(), strict=True):
+def plot_control_effects(axes: np.ndarray, panels: Sequence[tuple[Any, str]]) -> np.ndarray:
+    """Draw each part's effect, in points, with every seed and a 95 % interval.
+
+    Args:
+        axes: one for each panel.
+        panels: a study and the measure of it that is drawn, one a panel.
+    """
+    for ax, (study, measure) in zip(axes, panels, strict=True):
         for row, (part, (_, color, marker)) in enumerate(_PARTS.items()):
             e = study.effect(part, measure)
             seeds = study.differences(part, measure)
@@ -73,7 +78,7 @@ def plot_control_effects(axes: np.ndarray, study: Any) -> np.ndarray:
         ax.axvline(0, color=INK, linewidth=1)
         for place in (0.5, 3.5):
             ax.axhline(place, color=INK, linewidth=0.6, linestyle=":")
-        ax.set_title(title.format(percent(study.rate)))
+        ax.set_title(_TITLES[measure].format(percent(study.rate)))
         ax.set_xlabel("points")
     axes[0].set_yticks(range(len(_PARTS)), [label for label, _, _ in _PARTS.values()])
     axes[0].set_ylim(len(_PARTS) - 0.5, -0.5)

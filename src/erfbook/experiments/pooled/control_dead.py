@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.estimates import Estimate, mean_text
 from erfbook.experiments.pooled.control import KINDS, PAPER_SCALES
-from erfbook.experiments.pooled.control_study import read_kinds
+from erfbook.experiments.pooled.control_study import read_kinds, take_percent
 from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.notation import count, percent
@@ -81,18 +81,14 @@ def tabulate_kinds(kinds: Kinds) -> pd.DataFrame:
     for kind, records in kinds.records.items():
         row = {
             "seeds": f"{len(records)}",
-            "dense, %": _mean(records, "accuracy"),
+            "dense, %": mean_text(take_percent(records, "accuracy")),
             "weights that read": percent(float(records[0].metrics["live_share"])),
         }
         for rate in kinds.rates:
-            kept = _mean(records, f"live_kept_{rate:g}", 0)
-            row[f"kept of them at {percent(rate)}"] = f"{kept} %"
-            row[f"accuracy at {percent(rate)}, %"] = _mean(records, f"pruned_{rate:g}")
+            kept = take_percent(records, f"live_kept_{rate:g}").mean() / 100
+            row[f"kept of them at {percent(rate)}"] = percent(kept)
+            row[f"accuracy at {percent(rate)}, %"] = mean_text(
+                take_percent(records, f"pruned_{rate:g}")
+            )
         rows[kind] = row
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _mean(records: Sequence[Record], name: str, digits: int = 1) -> str:
-    values = 100 * np.array([float(record.metrics[name]) for record in records])
-    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 and digits else ""
-    return f"{values.mean():.{digits}f}{spread}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from erfbook.experiments.estimates import Estimate, bootstrap, seed_for
 from erfbook.experiments.pooled.control import KINDS, PAPER_SCALES, POOL_CONTROL, STRIDE
 from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
+from erfbook.notation import count, percent
 from erfbook.records import Record, Store
 
 MEASURES = ("accuracy", "pruned", "gap")  # dense, pruned, dense less pruned: points
@@ -64,6 +65,11 @@ class Study:
             raise ValueError(f"every kind must have the same seeds, not {seeds}")
 
     @property
+    def rates(self) -> tuple[float, ...]:
+        """Shares of the weights that these networks were pruned by, ascending."""
+        return tuple(sorted(self.records["base"][0].spec.config["rates"]))
+
+    @property
     def n_seeds(self) -> int:
         """Training runs of each network."""
         return len(self.records["base"])
@@ -73,21 +79,33 @@ class Study:
         """What the data are, in words."""
         return str(self.records["base"][0].metrics["note"])
 
+    def panels(self) -> tuple[tuple[Study, str], ...]:
+        """Return what a figure or a table shows: dense accuracy, and the gap at each rate."""
+        gaps = ((replace(self, rate=rate), "gap") for rate in self.rates)
+        return (self, "accuracy"), *gaps
+
+    def head(self, measure: str) -> str:
+        """Return a measure's heading, with the rate where it has one."""
+        rate = percent(self.rate)
+        return {
+            "accuracy": "dense accuracy, %",
+            "pruned": f"pruned at {rate}, %",
+            "gap": f"gap at {rate}, points",
+        }[measure]
+
     def values(self, kind: str, measure: str) -> Float[np.ndarray, " seed"]:
         """Return a measure of each run, points."""
-        dense = _take(self.records[kind], "accuracy")
+        dense = take_percent(self.records[kind], "accuracy")
         if measure == "accuracy":
             return dense
-        pruned = _take(self.records[kind], f"pruned_{self.rate:g}")
+        pruned = take_percent(self.records[kind], f"pruned_{self.rate:g}")
         return pruned if measure == "pruned" else dense - pruned
 
     def mean(self, kind: str, measure: str) -> Estimate:
         """Return a measure's mean over seeds with Student's interval, points."""
         return mean_interval(self.values(kind, measure))
 
-    def differences(
-        self, effect: str, measure: str, rate: float = RATE
-    ) -> Float[np.ndarray, " seed"]:
+    def differences(self, effect: str, measure: str) -> Float[np.ndarray, " seed"]:
         """Return an effect on a measure, seed by seed, points."""
         parts = EFFECTS[effect].items()
         return np.sum([w * self.values(kind, measure) for kind, w in parts], axis=0)
@@ -101,6 +119,11 @@ class Study:
         seed = seed_for(0, effect, measure)
         draws = self.differences(effect, measure)
         return bootstrap(draws, float, n_resamples=2000, seed=seed)
+
+
+def take_percent(records: Sequence[Record], name: str) -> Float[np.ndarray, " run"]:
+    """Return a metric of each run in percent; NaN where a run has none of this name."""
+    return 100 * np.array([float(record.metrics.get(name, math.nan)) for record in records])
 
 
 def gather(name: str, runs: Mapping[str, Iterable[Record]], rate: float = RATE) -> Study:
@@ -176,7 +199,8 @@ def name_study(study: Study, prefix: str = "") -> dict[str, dict[str, Any]]:
                 [r.metrics[f"{alive}_kept_{study.rate:g}"] for r in study.records[kind]]
             )
             named[f"{alive}_kept_{kind}"] = _result(mean_interval(shares))
-    named["answer"] = {"value": summarise(study)}
+    for measure, name in (("accuracy", "answer"), ("gap", "answer_gap")):
+        named[name] = {"value": summarise(study, measure)}
     return {prefix + name: result for name, result in named.items()}
 
 
@@ -187,22 +211,30 @@ def name_verdicts(deciding: Study) -> dict[str, dict[str, Any]]:
         for effect in SHOWN
         for measure in ("accuracy", "gap")
     }
-    return name_study(deciding, "cifar_") | answers
+    lower = {
+        f"cifar_{effect}_gap_{100 * study.rate:g}": _result(study.effect(effect, measure))
+        for study, measure in deciding.panels()
+        for effect in SHOWN
+        if measure == "gap"
+    }
+    return name_study(deciding, "cifar_") | answers | lower
 
 
-def summarise(study: Study) -> str:
-    """Say in words, of dense accuracy, which parts of the pool's effect are sure."""
+def summarise(study: Study, measure: str = "accuracy") -> str:
+    """Say in words, of a measure, which parts of the pool's effect are sure."""
     words = {True: "lowers it", False: "raises it", None: "has no sure effect on it"}
     names = {"field": "the larger field", "detail": "the lost detail", "plane": "the smaller plane"}
-    parts = [f"{names[p]} {words[_sign(study.effect(p, 'accuracy'))]}" for p in names]
+    parts = [f"{names[p]} {words[_sign(study.effect(p, measure))]}" for p in names]
     return "; ".join(parts)
 
 
 def say_deciding(deciding: Study | None) -> str:
-    """Say in words what the networks that decide show, or that there are none."""
+    """Say in words what the networks that decide show of each panel, or that there are none."""
     if deciding is None:
         return NONE_DECIDES
-    return f"{summarise(deciding)} ({deciding.name}, {deciding.n_seeds} seeds, {deciding.note})"
+    told = [f"{s.head(m).rpartition(',')[0]} ({summarise(s, m)})" for s, m in deciding.panels()]
+    scale = f"{deciding.name}, {count(deciding.n_seeds, 'seed')}, {deciding.note}"
+    return f"{', '.join(told)}; {scale}"
 
 
 def _sign(e: Estimate) -> bool | None:
@@ -229,10 +261,6 @@ def _place(config: Mapping[str, Any]) -> tuple[str, str] | None:
 def _rank(scale: str) -> tuple[int, str]:
     known = PAPER_SCALES.index(scale) if scale in PAPER_SCALES else len(PAPER_SCALES)
     return known, scale
-
-
-def _take(records: Sequence[Record], name: str) -> Float[np.ndarray, " seed"]:
-    return 100 * np.array([float(r.metrics.get(name, math.nan)) for r in records])
 
 
 def _result(e: Estimate) -> dict[str, Any]:

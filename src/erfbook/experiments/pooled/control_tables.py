@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 import torch
 
+from erfbook.experiments.estimates import mean_text
 from erfbook.experiments.pooled.control import (
     FURTHER,
     KINDS,
@@ -16,10 +17,11 @@ from erfbook.experiments.pooled.control import (
     configure,
 )
 from erfbook.experiments.pooled.control_design import Design, describe, share_live
-from erfbook.experiments.pooled.control_study import EFFECTS, MEASURES, Study
+from erfbook.experiments.pooled.control_study import EFFECTS, Study
 from erfbook.experiments.pooled.networks import FIELDS, STRIDES, TITLES, NetworkConfig
 from erfbook.experiments.pooled.plans import PAPER
 from erfbook.experiments.training_fields import choose_dataset
+from erfbook.notation import count
 
 NAMES = {
     "total": "all that the pool does",
@@ -137,26 +139,25 @@ def tabulate_two_way(study: Study) -> pd.DataFrame:
         ("large, last stage alone", "kept", "large"): "deep",
     }
     rows = {
-        (*place, kind): {_heading(m, study.rate): _spread(study, kind, m) for m in MEASURES}
+        (*place, kind): {s.head(m): mean_text(s.values(kind, m)) for s, m in study.panels()}
         for place, kind in places.items()
     }
     index = pd.MultiIndex.from_tuples(rows, names=["field", "detail", "plane", "network"])
     return pd.DataFrame(list(rows.values()), index=index)
 
 
-def tabulate_effects(studies: Sequence[Study], measure: str) -> pd.DataFrame:
-    """Return a row an effect, a column a scale: mean, Student's and bootstrap intervals, points."""
+def tabulate_effects(study: Study) -> pd.DataFrame:
+    """Return a row an effect: mean, Student's and bootstrap intervals of each measure, points."""
     table = {}
-    for study in studies:
-        head = f"{study.name}, {study.n_seeds} seeds"
-        cells = {NAMES[e]: study.effect(e, measure).text("{:+.1f}") for e in EFFECTS}
-        table[head] = cells
-        if study.n_seeds > 1:
-            resampled = {e: study.resampled(e, measure) for e in EFFECTS}
-            table[f"{head}: bootstrap"] = {
-                NAMES[e]: f"[{b.low:+.1f}, {b.high:+.1f}]" for e, b in resampled.items()
-            }
-    return pd.DataFrame(table).rename_axis(columns=_heading(measure, studies[0].rate))
+    for one, measure in study.panels():
+        head = one.head(measure)
+        table[head] = {NAMES[e]: one.effect(e, measure).text("{:+.1f}") for e in EFFECTS}
+        resampled = {e: one.resampled(e, measure) for e in EFFECTS}
+        table[f"{head}: bootstrap"] = {
+            NAMES[e]: f"[{b.low:+.1f}, {b.high:+.1f}]" for e, b in resampled.items()
+        }
+    corner = f"{study.name}, {count(study.n_seeds, 'seed')}, {study.note}"
+    return pd.DataFrame(table).rename_axis(columns=corner)
 
 
 def tabulate_swaps(study: Study) -> pd.DataFrame:
@@ -170,17 +171,3 @@ def tabulate_swaps(study: Study) -> pd.DataFrame:
             f"run {other}": sum(swapped) / len(swapped),
         }
     return pd.DataFrame.from_dict(rows, orient="index").map("{:.1f}".format)
-
-
-def _heading(measure: str, rate: float) -> str:
-    return {
-        "accuracy": "dense accuracy, %",
-        "pruned": f"pruned at {rate:.0%}, %",
-        "gap": f"gap at {rate:.0%}, points",
-    }[measure]
-
-
-def _spread(study: Study, kind: str, measure: str) -> str:
-    values = study.values(kind, measure)
-    spread = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{values.mean():.1f}{spread}"

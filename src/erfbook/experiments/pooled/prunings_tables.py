@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
+from erfbook.experiments.estimates import mean_text
 from erfbook.experiments.order import page_p, say_p
 from erfbook.experiments.pooled import plans
 from erfbook.experiments.pooled.networks import FIELDS, STATED, STRIDES, TITLES
@@ -110,8 +110,8 @@ def tabulate_ways(studies: Sequence[Study], rate: float) -> pd.DataFrame:
     rows = {}
     for study in studies:
         for stride, field in zip(study.strides, study.fields, strict=True):
-            row = {"dense": _spread(study.percent("dense", stride))}
-            row |= {word: _spread(study.percent(w, stride, rate)) for w, word in WAYS.items()}
+            row = {"dense": mean_text(study.percent("dense", stride))}
+            row |= {word: mean_text(study.percent(w, stride, rate)) for w, word in WAYS.items()}
             rows[f"{TITLES[study.architecture]} {field} px"] = row
     return pd.DataFrame(rows).T
 
@@ -122,11 +122,11 @@ def tabulate_tuned(studies: Sequence[Study]) -> pd.DataFrame:
     for study in studies:
         for stride, field in zip(study.strides, study.fields, strict=True):
             rows[f"{TITLES[study.architecture]} {field} px"] = {
-                "dense": _spread(study.percent("dense", stride)),
-                "one-shot": _spread(study.percent("global", stride, RATE)),
-                "tuned, printed recipe": _spread(study.percent("tuned_printed", stride, RATE)),
-                "each layer alone, tuned": _spread(study.percent("tuned_layer", stride, RATE)),
-                "tuned, a tenth of the usual rate": _spread(
+                "dense": mean_text(study.percent("dense", stride)),
+                "one-shot": mean_text(study.percent("global", stride, RATE)),
+                "tuned, printed recipe": mean_text(study.percent("tuned_printed", stride, RATE)),
+                "each layer alone, tuned": mean_text(study.percent("tuned_layer", stride, RATE)),
+                "tuned, a tenth of the usual rate": mean_text(
                     study.percent("tuned_usual", stride, RATE)
                 ),
             }
@@ -162,9 +162,9 @@ def tabulate_tuned_rates(study: Study) -> pd.DataFrame:
         for words, (shot, tuned) in ways.items():
             rates = study.tuned_rates(tuned)
             for what, done in ((shot, "one-shot"), (tuned, "tuned")):
-                cells = {f"{r:.0%}": _spread(study.percent(what, stride, r)) for r in rates}
+                cells = {f"{r:.0%}": mean_text(study.percent(what, stride, r)) for r in rates}
                 rows[f"{TITLES[study.architecture]} {field} px", words, done] = {
-                    "dense": _spread(study.percent("dense", stride)),
+                    "dense": mean_text(study.percent("dense", stride)),
                     **cells,
                 }
     names = ["network", "ranked", f"tuned: {count(study.tuned_epochs, 'epoch')}"]
@@ -211,16 +211,9 @@ def _columns(studies: Sequence[Study], words: Mapping[str, str]) -> dict[str, di
                 "gap": study.gap(stride, RATE),
             }
             title = f"{TITLES[study.architecture]} {STATED[study.architecture][stride - 1]} px"
-            cells |= {f"{title}, {words[n]}": _spread(v, seeds=True) for n, v in values.items()}
+            shown = {n: f"{mean_text(v)} ({len(v)})" for n, v in values.items()}
+            cells |= {f"{title}, {words[n]}": text for n, text in shown.items()}
     return columns
-
-
-def _spread(values: np.ndarray, *, seeds: bool = False) -> str:
-    """Return a mean and a standard deviation in percent, as the paper prints them."""
-    n = f" ({len(values)})" if seeds else ""
-    if len(values) < 2:
-        return f"{values.mean():.1f}{n}"
-    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}{n}"
 
 
 PAPER_TABLES = {"table 1": TABLE_1, "table 2": TABLE_2}
