@@ -122,7 +122,10 @@ def test_live_code_scripts_are_told_from_the_others():
         ("[-0.30, -0.00] and -0.0 px", "[−0.30, −0.00] and −0.0_px"),
         ("90 % and 36%", "90_% and 36_%"),
         ("<strong>38</strong>\n% of 32 px", "<strong>38</strong>_% of 32_px"),
-        ("ResNet-50, CIFAR-10, 3-5, 2e-08, p. 1-2", "ResNet-50, CIFAR-10, 3-5, 2e-08, p. 1-2"),
+        ("ResNet-50, CIFAR-10, 3-5, 2e8, p. 1-2", "ResNet-50, CIFAR-10, 3-5, 2e8, p. 1-2"),
+        ("<td>-4.67e-05</td> 1e-16, [1.0e+00, 5e+02]", "<td>−4.67 × 10⁻⁵</td> 10⁻¹⁶, [1, 500]"),
+        ("12e-05, v1.2e-05, 3e-05x, 1e-06.", "12e-05, v1.2e-05, 3e-05x, 10⁻⁶."),
+        ("<code>1e-06</code> a1e-06-7", "<code>1e-06</code> a1e-06-7"),
         ("2016-11-03, <a href='x-1?a=5%20b'>-x</a>", "2016-11-03, <a href='x-1?a=5%20b'>-x</a>"),
         ("<code><b>x = -1</b> -1</code> -1", "<code><b>x = -1</b> -1</code> −1"),
         ("<pre>a\n-1 %</pre>\n-1", "<pre>a\n-1 %</pre>\n−1"),
@@ -133,6 +136,19 @@ def test_live_code_scripts_are_told_from_the_others():
 def test_numbers_are_set_in_text_and_nowhere_else(python, page):
     assert typography.set_numbers(python).replace(typography.SPACE, "_") == page
     assert typography.set_numbers(typography.set_numbers(python)) == typography.set_numbers(python)
+
+
+def test_an_equation_keeps_the_marks_next_to_it():
+    math = '<span class="math notranslate nohighlight">\\(k &lt; 3\\)</span>'
+    for before, kept, after in (
+        ("of ", f"{math},", " in"),
+        ("a ", f"({math});", ""),
+        ("", f"[{math}", " b]"),
+    ):
+        kept_together = f'{before}<span class="together">{kept}</span>{after}'
+        assert typography.set_equations(before + kept + after) == kept_together
+    for alone in (f"of {math} in, all", '<div class="math">\\[x\\]</div>, so', "(k), [3]."):
+        assert typography.set_equations(alone) == alone
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def test_the_ones_sit_at_the_last_convolution_or_behind_the_last_relu():
     images = torch.randn(1, 3, 64, 64)
     at_conv, _ = project(features, images, place="conv")
     at_plane, _ = project(features, images, place="plane")
+    assert at_conv.any() and at_plane.any()
     assert not torch.equal(at_conv, at_plane)
 
 

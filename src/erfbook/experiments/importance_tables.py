@@ -37,6 +37,7 @@ from erfbook.experiments.importance_study import (
     measure_wave,
 )
 from erfbook.experiments.side_by_side import set_side_by_side
+from erfbook.notation import plus_minus, round_to
 from erfbook.theory.checkerboard import (
     Grid,
     count_windows,
@@ -189,7 +190,7 @@ def name_choices(all_four: Mapping[str, Mapping[str, Four]]) -> dict[str, dict[s
 def tabulate_maxima(architecture: str, deciding: Four, ours: Four) -> pd.DataFrame:
     """Return table 3 or 4 side by side: the paper, published records, this run."""
     paper = {
-        _row(architecture, s): f"{mean:.3g} ± {std:.2g}, n = 50"
+        _row(architecture, s): f"{plus_minus(mean, std)}, n = 50"
         for s, (mean, std) in zip(STRIDES, PRINTED[architecture], strict=True)
     }
     published = {"full width": _cells(architecture, deciding)} if deciding else {}
@@ -206,7 +207,7 @@ def tabulate_changes(architecture: str, changes: Mapping[str, Four]) -> pd.DataF
     fields = [f"{field} px" for field in FIELDS[architecture]]
     paper = {
         "what differs": "the paper's numbers",
-        **{field: f"{mean:.2e}" for field, mean in zip(fields, printed, strict=True)},
+        **{field: round_to(mean, 2) for field, mean in zip(fields, printed, strict=True)},
         "first over last": f"{printed[0] / printed[-1]:.1f}",
         "falls at every step": "yes",
         "radius, last over first": "“does not change much”",
@@ -219,7 +220,9 @@ def tabulate_changes(architecture: str, changes: Mapping[str, Four]) -> pd.DataF
         rows.append(
             {
                 "what differs": change or "nothing",
-                **{f: f"{four[s].mean.value:.2e}" for s, f in zip(STRIDES, fields, strict=True)},
+                **{
+                    f: round_to(four[s].mean.value, 2) for s, f in zip(STRIDES, fields, strict=True)
+                },
                 "first over last": f"{fall.value:.1f}"
                 + (f" [{fall.low:.1f}, {fall.high:.1f}]" if falls(four) is not None else ""),
                 "falls at every step": {True: "yes", False: "no", None: "too few networks"}[
@@ -269,7 +272,7 @@ def _row(architecture: str, stride: int) -> str:
 
 def _cells(architecture: str, four: Four) -> dict[str, str]:
     return {
-        _row(architecture, s): f"{p.mean.value:.3g} ± {p.spread:.2g}, n = {p.n}"
+        _row(architecture, s): f"{plus_minus(p.mean.value, p.spread)}, n = {p.n}"
         for s, p in four.items()
     }
 

@@ -11,7 +11,7 @@ from erfbook.experiments.order import page_p, say_p
 from erfbook.experiments.pooled.spectra_study import Pools, compare_ends, measure_growth, say
 from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 from erfbook.experiments.training_growth import mean_interval
-from erfbook.notation import round_to
+from erfbook.notation import plus_minus, round_to
 from erfbook.records import Record
 
 TITLES = {"vgg": "VGG-like", "resnet50": "ResNet-50"}
@@ -48,7 +48,7 @@ def tabulate_pools(spectra: Mapping[tuple[str, str], Pools]) -> pd.DataFrame:
                 row[word] = round_to(pools.numbers(name)[i].mean())
             errors = pools.numbers("trace_error")[i]
             error = np.sqrt((errors**2).sum()) / len(errors)
-            row["trace"] = f"{round_to(pools.numbers('trace')[i].mean(), 2)} ± {round_to(error, 1)}"
+            row["trace"] = plus_minus(pools.numbers("trace")[i].mean(), error, 1)
             row["downwards"] = f"{pools.numbers('negative')[i].mean():.0%}"
             rows.append(row)
     return pd.DataFrame(rows).set_index("network").rename_axis(None)
