@@ -174,7 +174,7 @@ plots.plot_importance_waves(axes.ravel(), spectra, predicted, words);
 # (sec-pi-table)=
 # ## The paper, published records, this run
 #
-# Only published records at full width decide a cell. "Within the spread" asks for the paper's mean ± two of its standard deviations, where 95 % of the paper's own single projections lie.
+# Only published records at full width decide a cell. "Within the spread" asks for the paper's mean ± two of its standard deviations (of 50 projections each), where 95 % of the paper's own single projections lie.
 
 # %%
 records = study.index([run.published, run.store])

@@ -190,12 +190,14 @@ def name_choices(all_four: Mapping[str, Mapping[str, Four]]) -> dict[str, dict[s
 def tabulate_maxima(architecture: str, deciding: Four, ours: Four) -> pd.DataFrame:
     """Return table 3 or 4 side by side: the paper, published records, this run."""
     paper = {
-        _row(architecture, s): f"{plus_minus(mean, std)}, n = 50"
+        _row(architecture, s): plus_minus(mean, std)
         for s, (mean, std) in zip(STRIDES, PRINTED[architecture], strict=True)
     }
-    published = {"full width": _cells(architecture, deciding)} if deciding else {}
+    published = {}
+    if deciding:
+        published[f"full width, {_count(deciding)}"] = _cells(architecture, deciding)
     width = ours[1].config["width"]
-    cells = {f"width {width:g}": _cells(architecture, ours)}
+    cells = {f"width {width:g}, {_count(ours)}": _cells(architecture, ours)}
     return set_side_by_side(paper, published, cells).rename_axis(
         columns=f"{WORDS[architecture]}, field"
     )
@@ -270,11 +272,14 @@ def _row(architecture: str, stride: int) -> str:
     return f"{field} px" if stated == field else f"{field} px (printed: {stated})"
 
 
+def _count(four: Four) -> str:
+    least = min(p.n for p in four.values())
+    more = " or more" if any(p.n > least for p in four.values()) else ""
+    return f"n = {least}{more}"
+
+
 def _cells(architecture: str, four: Four) -> dict[str, str]:
-    return {
-        _row(architecture, s): f"{plus_minus(p.mean.value, p.spread)}, n = {p.n}"
-        for s, p in four.items()
-    }
+    return {_row(architecture, s): plus_minus(p.mean.value, p.spread) for s, p in four.items()}
 
 
 def _correlate(a: np.ndarray, b: np.ndarray) -> float:

@@ -139,7 +139,8 @@ def tabulate_growths(growths: Sequence[Growth]) -> pd.DataFrame:
     """Return a row a configuration: what changes when one setting does."""
     rows = []
     for growth in growths:
-        row = {"configuration": title(growth), "accuracy": _percent(growth, "accuracy")}
+        accuracy = mean_interval(growth.numbers["accuracy"][:, -1]).text("{:.0%}")
+        row = {"configuration": title(growth), "accuracy": accuracy}
         for reading in READINGS:
             for name, word in (("mass", "|g|"), ("mass_square", "g²"), ("pixels", "luo's size")):
                 row[f"{reading}, {word}"] = growth.ratio(reading, name).text("{:.2f}")

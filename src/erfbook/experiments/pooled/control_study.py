@@ -222,10 +222,15 @@ def name_verdicts(deciding: Study) -> dict[str, dict[str, Any]]:
 
 def summarise(study: Study, measure: str = "accuracy") -> str:
     """Say in words, of a measure, which parts of the pool's effect are sure."""
-    words = {True: "lowers it", False: "raises it", None: "has no sure effect on it"}
     names = {"field": "the larger field", "detail": "the lost detail", "plane": "the smaller plane"}
-    parts = [f"{names[p]} {words[_sign(study.effect(p, measure))]}" for p in names]
-    return "; ".join(parts)
+    signs = {part: _sign(study.effect(part, measure)) for part in names}
+    words = {True: "lowers it", False: "raises it"}
+    sure = [f"{names[p]} {words[sign]}" for p, sign in signs.items() if sign is not None]
+    unsure = [names[part] for part, sign in signs.items() if sign is None]
+    if not sure:
+        return "no part has a sure effect"
+    rest = [f"no sure effect of {' and '.join(unsure)}"] if unsure else []
+    return "; ".join(sure + rest)
 
 
 def say_deciding(deciding: Study | None) -> str:

@@ -21,7 +21,6 @@ from erfbook.experiments.pooled.control_study import EFFECTS, Study
 from erfbook.experiments.pooled.networks import FIELDS, STRIDES, TITLES, NetworkConfig
 from erfbook.experiments.pooled.plans import PAPER
 from erfbook.experiments.training_fields import choose_dataset
-from erfbook.notation import count
 
 NAMES = {
     "total": "all that the pool does",
@@ -151,13 +150,14 @@ def tabulate_effects(study: Study) -> pd.DataFrame:
     table = {}
     for one, measure in study.panels():
         head = one.head(measure)
-        table[head] = {NAMES[e]: one.effect(e, measure).text("{:+.1f}") for e in EFFECTS}
         resampled = {e: one.resampled(e, measure) for e in EFFECTS}
-        table[f"{head}: bootstrap"] = {
+        table[head, "mean, Student"] = {
+            NAMES[e]: one.effect(e, measure).text("{:+.1f}") for e in EFFECTS
+        }
+        table[head, "bootstrap"] = {
             NAMES[e]: f"[{b.low:+.1f}, {b.high:+.1f}]" for e, b in resampled.items()
         }
-    corner = f"{study.name}, {count(study.n_seeds, 'seed')}, {study.note}"
-    return pd.DataFrame(table).rename_axis(columns=corner)
+    return pd.DataFrame(table)
 
 
 def tabulate_swaps(study: Study) -> pd.DataFrame:
