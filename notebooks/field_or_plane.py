@@ -178,11 +178,20 @@ control_tables.tabulate_effects(shown)
 # (sec-fp-deep)=
 # **Dead weights without small planes.** *Deep* has as many of them as *strided*, with the planes and the detail of *base*; the field of its last stage is larger, too, so that what it gains is owed to either. Published so far on all of CIFAR-10, each row with the seeds it has; pruned by magnitude over all layers at once. What *deep* gains on *base*: {glue:text}`deep_line`.
 # That dead weights are enough for it is seen where *base* keeps as many of the weights that read the image ({ref}`sec-pr-live`): it then loses hardly anything.
+# In the tables above the field's part of the gap holds them, too: every dilated network has as many dead weights as *strided*.
 
 # %%
 kinds = control_dead.choose_kinds([run.published, run.store])
 run.report("deep_line", control_dead.say_deep(kinds))
+run.report("equal_line", control_dead.say_equal(kinds))
 control_dead.tabulate_kinds(kinds) if kinds else None
+
+# %% [markdown]
+# **What is left without them.** Each network at the rate at which it keeps about as many of the weights that read the image as *base* at its lower rate. Gap less that of *base*, points: {glue:text}`equal_line`.
+# What is left for *deep* is owed to the field of its last stage; what *dilated* has beyond that, to the field of all other layers and to its averaging over shifts of the image.
+
+# %%
+control_dead.tabulate_equal(kinds) if kinds else None
 
 # %% [markdown]
 # **Trained weights can change places.** As *dilated* holds *strided* on a lattice, each can run with the other's weights, batch norm's statistics included. What is lost tells how much was learned for one way of looking:

@@ -275,6 +275,28 @@ def test_what_deep_gains_is_said_of_the_seeds_that_it_shares_with_base(tmp_path,
     assert table.loc["deep", "kept of them at 80 %"] == "40 %"
 
 
+def test_gaps_are_compared_where_as_many_weights_that_read_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("erfbook.datasets.fingerprint", lambda name: "made-up")
+    store = Store(tmp_path)
+    # base keeps a fifth at 80 %, deep at 90 %; accuracy hangs on that share alone
+    law = {0.4: 0.8, 0.2: 0.5, 0.1: 0.1}
+    for kind, n_seeds, kept in (("base", 3, (0.2, 0.1)), ("deep", 2, (0.4, 0.2))):
+        for record in make_records(control.QUARTER, kind, n_seeds):
+            own = {"accuracy": 0.9, "live_share": 0.2 / kept[1]}
+            for rate, share in zip((0.8, 0.9), kept, strict=True):
+                own |= {f"live_kept_{rate:g}": share, f"pruned_{rate:g}": law[share]}
+            store.save(dataclasses.replace(record, metrics=record.metrics | own))
+    kinds = control_dead.choose_kinds([store])
+    assert kinds.rate_like_base("base") == 0.8 and kinds.rate_like_base("deep") == 0.9
+    less = kinds.gap_less_base("deep")
+    assert less.value == pytest.approx(0) and less.n == 2
+    assert control_dead.say_equal(kinds) == "deep +0.0 [+0.0, +0.0] (2 seeds)"
+    assert kinds.less_base(0.8).value == pytest.approx(30)  # at one rate they differ
+    table = control_dead.tabulate_equal(kinds)
+    assert list(table.loc["deep"]) == ["90 %", "20.0 %", "40.0 ± 0.0", "+0.0 [+0.0, +0.0]", "2"]
+    assert table.loc["base", "less base's"] == "–"
+
+
 def test_each_rate_has_its_own_gap_in_tables_words_and_figure():
     study = make_study()
     panels = study.panels()

@@ -47,12 +47,37 @@ class Kinds:
 
     def less_base(self, rate: float) -> Estimate:
         """Return pruned accuracy of *deep* less that of *base*, points, over seeds of both."""
-        base, deep = (
-            {r.spec.seed: 100 * float(r.metrics[f"pruned_{rate:g}"]) for r in self.records[kind]}
-            for kind in ("base", "deep")
-        )
-        shared = sorted(base.keys() & deep.keys())
-        return mean_interval(np.array([deep[seed] - base[seed] for seed in shared]))
+        base, deep = (self._by_seed(kind, f"pruned_{rate:g}") for kind in ("base", "deep"))
+        return _difference(deep, base)
+
+    def share_read(self, kind: str, rate: float) -> float:
+        """Return how much a network keeps of the weights that read the image, mean of seeds."""
+        return take_percent(self.records[kind], f"live_kept_{rate:g}").mean() / 100
+
+    def rate_like_base(self, kind: str) -> float:
+        """Return the rate at which a network keeps about what *base* keeps at its lowest rate."""
+        wanted = self.share_read("base", self.rates[0])
+        return min(self.rates, key=lambda rate: abs(self.share_read(kind, rate) - wanted))
+
+    def gap(self, kind: str) -> dict[int, float]:
+        """Return dense less pruned accuracy at that rate, points, by seed."""
+        dense = self._by_seed(kind, "accuracy")
+        pruned = self._by_seed(kind, f"pruned_{self.rate_like_base(kind):g}")
+        return {seed: dense[seed] - pruned[seed] for seed in dense}
+
+    def gap_less_base(self, kind: str) -> Estimate:
+        """Return that gap less the one of *base*, points, over seeds of both."""
+        return _difference(self.gap(kind), self.gap("base"))
+
+    def _by_seed(self, kind: str, name: str) -> dict[int, float]:
+        runs = self.records[kind]
+        values = take_percent(runs, name)
+        return {record.spec.seed: float(v) for record, v in zip(runs, values, strict=True)}
+
+
+def _difference(one: Mapping[int, float], other: Mapping[int, float]) -> Estimate:
+    shared = sorted(one.keys() & other.keys())
+    return mean_interval(np.array([one[seed] - other[seed] for seed in shared]))
 
 
 def choose_kinds(stores: Iterable[Store]) -> Kinds | None:
@@ -75,6 +100,15 @@ def say_deep(kinds: Kinds | None) -> str:
     return f"{told} ({kinds.scale}, {count(gains[0][1].n, 'seed')}, {kinds.note})"
 
 
+def say_equal(kinds: Kinds | None) -> str:
+    """Say in words how gaps differ from that of *base* where as many read weights are kept."""
+    if kinds is None:
+        return NONE_DECIDES
+    others = {kind: kinds.gap_less_base(kind) for kind in kinds.records if kind != "base"}
+    told = [f"{kind} {e.text('{:+.1f}')} ({count(e.n, 'seed')})" for kind, e in others.items()]
+    return ", ".join(told)
+
+
 def tabulate_kinds(kinds: Kinds) -> pd.DataFrame:
     """Return a row a network: accuracy dense and pruned, weights that read, and those kept."""
     rows = {}
@@ -85,10 +119,25 @@ def tabulate_kinds(kinds: Kinds) -> pd.DataFrame:
             "weights that read": percent(float(records[0].metrics["live_share"])),
         }
         for rate in kinds.rates:
-            kept = take_percent(records, f"live_kept_{rate:g}").mean() / 100
-            row[f"kept of them at {percent(rate)}"] = percent(kept)
+            row[f"kept of them at {percent(rate)}"] = percent(kinds.share_read(kind, rate))
             row[f"accuracy at {percent(rate)}, %"] = mean_text(
                 take_percent(records, f"pruned_{rate:g}")
             )
         rows[kind] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def tabulate_equal(kinds: Kinds) -> pd.DataFrame:
+    """Return a row a network: its gap where all keep about as many of the weights that read."""
+    rows = {}
+    for kind in kinds.records:
+        rate = kinds.rate_like_base(kind)
+        less = kinds.gap_less_base(kind)
+        rows[kind] = {
+            "pruned at": percent(rate),
+            "kept of the weights that read": percent(kinds.share_read(kind, rate), 1),
+            "gap, points": mean_text(np.array(list(kinds.gap(kind).values()))),
+            "less base's": "–" if kind == "base" else less.text("{:+.1f}"),
+            "seeds of both": f"{less.n}",
+        }
     return pd.DataFrame.from_dict(rows, orient="index")
