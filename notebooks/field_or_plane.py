@@ -16,8 +16,8 @@
 # **Question.** {cite:t}`avendano` enlarges the {term}`receptive field` by the {term}`stride` of an early max pool, sees dense accuracy fall and pruned accuracy rise, and speaks of the receptive field. The conclusion admits that the feature maps shrank with it.
 # Which of the two was it?
 #
-# **Answer in one line.** The pool changes four things, not one: field, plane, detail, and the number of weights that ever read the image. They can be had one at a time with the same weights. In this run, of dense accuracy: {glue:text}`answer`.
-# On all of CIFAR-10: {glue:text}`cifar_line`.
+# **Answer in one line.** The pool changes four things, not one: field, plane, detail, and the number of weights that ever read the image. They can be had one at a time with the same weights. On all of CIFAR-10: {glue:text}`cifar_line`.
+# In this run, of dense accuracy: {glue:text}`answer`.
 #
 # The fourth thing needs no training to be seen: from stride {glue:text}`dead_stride:d` on, the VGG-like network on 32 px images has {glue:text}`dead_share:.0%` of its convolutions' weights over nothing but padding. That is the stride at which the paper's pruned accuracy jumps.
 # The chapter goes beyond what the paper measured; it decides the claims `avendano.s4.*` of the scoreboard.
@@ -207,7 +207,7 @@ control_tables.tabulate_swaps(shown)
 # (sec-fp-limits)=
 # ## What this can't tell, and what would refute it
 #
-# Counts, fields, planes and the identity on the lattice are exact and hold at any width and after any training. Effects are those of this run's width, images and steps; {glue:text}`n_runs:d` seeds tell differences apart only where they are larger than the intervals above. Networks of few channels fall to chance at 90 %, and then the gap
+# Counts, fields, planes and the identity on the lattice are exact and hold at any width and after any training. Effects are those of the width, images and steps that were run; {glue:text}`shown_n_runs:d` seeds tell differences apart only where they are larger than the intervals above. Networks of few channels fall to chance at 90 %, and then the gap
 # says no more than dense accuracy does; hence the lower rate beside it. Short training rewards what learns fast, and full training may turn an order round.
 #
 # *Dilated* keeps {glue:text}`values_dilated:d` of {glue:text}`plane_base:d` early values a side, not all, so its part of "field" holds a little "detail"; *deep* does not, but its field grows in the last stage only. And every field here is larger than the image: what grows is the part of it that holds padding. On images larger than the field the question would be another one.
@@ -216,9 +216,11 @@ control_tables.tabulate_swaps(shown)
 #
 # ## Summary
 #
-# The stride of an early pool is no dial for the receptive field alone. Field, plane and detail can be parted at no cost in weights, and a fourth change, dead weights, comes in at the very stride at which the paper's VGG-like network becomes prunable. In this run *deep*, which shares
-# nothing else with the strided network, changes the gap at {glue:text}`rate:.0%` by {glue:text}`deep_gap:+.1f` points, where all that the pool does changes it by {glue:text}`total_gap:+.1f`. Of dense accuracy: {glue:text}`answer`.
-# On all of CIFAR-10 *deep* gains on *base*, pruned: {glue:text}`deep_line`.
+# The stride of an early pool is no dial for the receptive field alone. Field, plane and detail can be parted at no cost in weights, and a fourth change, dead weights, comes in at the very stride at which the paper's VGG-like network becomes prunable.
+#
+# {glue:text}`shown_scale`, {glue:text}`shown_data`: dense accuracy changes by {glue:text}`shown_total_accuracy:+.1f` points, of which field {glue:text}`shown_field_accuracy:+.1f`, detail {glue:text}`shown_detail_accuracy:+.1f`, plane {glue:text}`shown_plane_accuracy:+.1f`;
+# the gap at {glue:text}`shown_rate:.0%` by {glue:text}`shown_total_gap:+.1f`, of which field {glue:text}`shown_field_gap:+.1f`, detail {glue:text}`shown_detail_gap:+.1f`, plane {glue:text}`shown_plane_gap:+.1f`. Where two parts are large and of opposite sign, what the pool does by itself says little of either.
+# Dead weights are in the field's part: what *deep* gains on *base*, pruned, is {glue:text}`deep_line`, and where as many of the weights that read the image are kept, gaps differ from that of *base* by {glue:text}`equal_line`.
 
 # %%
 run.finish()

@@ -16,9 +16,8 @@
 # **Question.** Section 3.3 of {cite:t}`avendano` shows the 90 largest eigenvalues of the loss's Hessian, and reads from them that before training a network with a larger {term}`theoretical receptive field` lies in a wider spectrum with larger
 # eigenvalues, hence in a steeper and more chaotic landscape. Does it, and is it the field that does it?
 #
-# **Answer in one line.** Before training, this run's largest eigenvalue {glue:text}`vgg_before_largest_says` with the field in VGG-like networks (a factor of {glue:text}`vgg_before_largest:.1f` from smallest to largest) and {glue:text}`resnet50_before_largest_says` in ResNet-50 ({glue:text}`resnet50_before_largest:.1f`).
+# **Answer in one line.** On all of CIFAR-10: {glue:text}`cifar_line`. Before training, this run's largest eigenvalue {glue:text}`vgg_before_largest_says` with the field in VGG-like networks (a factor of {glue:text}`vgg_before_largest:.1f` from smallest to largest) and {glue:text}`resnet50_before_largest_says` in ResNet-50 ({glue:text}`resnet50_before_largest:.1f`).
 # On planes of equal size it {glue:text}`effect_field_says` with the field by itself ({glue:text}`effect_field:.2f`), and on fields of equal size it {glue:text}`effect_plane_says` as the planes shrink ({glue:text}`effect_plane:.2f`).
-# On all of CIFAR-10: {glue:text}`cifar_line`.
 #
 # The chapter decides the claims `avendano.fig1.*`, `avendano.fig2.*` and `avendano.s3.3.landscape*` of the scoreboard.
 

@@ -15,9 +15,8 @@
 #
 # **Question.** {cite:t}`avendano` trains one network behind max pools of four sizes. A larger receptive field costs accuracy, the study says, but makes the network immune to losing nine tenths of its weights. Is that so, and why?
 #
-# **Answer in one line.** In this run, on {glue:text}`vgg_note`, the dense VGG-like network shows {glue:text}`vgg_slope_dense_words` against the field, its gap at 90 % {glue:text}`vgg_slope_gap_90_words`; and what one-shot pruning takes away,
+# **Answer in one line.** On all of CIFAR-10: {glue:text}`cifar_line`. In this run, on {glue:text}`vgg_note`, the dense VGG-like network shows {glue:text}`vgg_slope_dense_words` against the field, its gap at 90 % {glue:text}`vgg_slope_gap_90_words`; and what one-shot pruning takes away,
 # new batch norm statistics give back without any training: {glue:text}`vgg_pruned_1:.0f` % become {glue:text}`vgg_calibrated_1:.0f` % behind the smallest pool. The collapse is one of statistics before it is one of weights.
-# On all of CIFAR-10: {glue:text}`cifar_line`.
 #
 # What a larger field gains at {glue:text}`live_rate_below:.0%`, {glue:text}`live_all_below:+.1f` points of the gap a step of the pool, is {glue:text}`live_same_below:+.1f` where as many {ref}`weights that read the image <sec-pr-live>` are kept ({glue:text}`live_shown`): behind the largest pool {glue:text}`live_unused:.0%` of the weights see nothing but padding, and go first.
 #

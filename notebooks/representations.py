@@ -15,8 +15,8 @@
 #
 # **Question.** Section 3.3 of {cite:t}`avendano` compares the layers of two trainings that differ in their seed alone, and reports that behind a large {term}`receptive field` the deepest layers diverge while the others stay alike. Do they, and is it the field?
 #
-# **Answer in one line.** In this run, VGG-like networks: {glue:text}`vgg_answer`; ResNet-50: {glue:text}`resnet_answer`. But a pool sets apart seeds that have learned nothing, too: before training the same deep layers lose {glue:text}`vgg_untrained_deep_drop:.2f` (VGG-like) and {glue:text}`resnet_untrained_deep_drop:.2f` (ResNet-50) of their CKA from the smallest to the largest pool,
-# after it {glue:text}`vgg_deep_drop:.2f` and {glue:text}`resnet_deep_drop:.2f`. On all of CIFAR-10: {glue:text}`cifar_line`.
+# **Answer in one line.** On all of CIFAR-10: {glue:text}`cifar_line`. In this run, VGG-like networks: {glue:text}`vgg_answer`; ResNet-50: {glue:text}`resnet_answer`. But a pool sets apart seeds that have learned nothing, too: before training the same deep layers lose {glue:text}`vgg_untrained_deep_drop:.2f` (VGG-like) and {glue:text}`resnet_untrained_deep_drop:.2f` (ResNet-50) of their CKA from the smallest to the largest pool,
+# after it {glue:text}`vgg_deep_drop:.2f` and {glue:text}`resnet_deep_drop:.2f`.
 #
 # The paper's only evidence is a figure of four heat maps. Here the same maps get numbers, intervals over networks, a control (the same networks before training), and a check of the measure itself.
 # The chapter decides the claims `avendano.fig3.*` of the scoreboard.

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zlib
@@ -35,6 +36,12 @@ SWITCHES = [
 COMPUTE = ["erfbook.theory", "erfbook.rf", "erfbook.erf", "erfbook.experiments"]
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 install_import_hook(COMPUTE, "conftest.checked")
+
+
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and with them every program
+# that they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
