@@ -201,6 +201,7 @@ plots.plot_pruning_live(axes, counted, prunings_live.list_kept(counted));
 # At {glue:text}`live_rate_below:.0%` of all weights the gap {glue:text}`live_all_below_words` with the field, {glue:text}`live_all_below:+.1f` [{glue:text}`live_all_below_low:+.1f`, {glue:text}`live_all_below_high:+.1f`] points a step of the pool. With as many of the weights that read the image kept everywhere: {glue:text}`live_same_below_words`, {glue:text}`live_same_below:+.1f` [{glue:text}`live_same_below_low:+.1f`, {glue:text}`live_same_below_high:+.1f`] points.
 # At {glue:text}`live_rate_top:.0%` it is {glue:text}`live_all_top:+.1f` [{glue:text}`live_all_top_low:+.1f`, {glue:text}`live_all_top_high:+.1f`] and {glue:text}`live_same_top:+.1f` [{glue:text}`live_same_top_low:+.1f`, {glue:text}`live_same_top_high:+.1f`]. The study sees a trend only above 80 %; by this count its networks of the largest field still keep {glue:text}`live_kept_top:.0%` of the weights that read the image at 90 %, as those of the smallest field do at 80 %.
 # Of ResNet-50's weights {glue:text}`resnet50_unused:.0%` are unused; its gaps need another reason. The chapter on field and plane {ref}`prunes a network <sec-fp-deep>` that has them on planes as large as those of the smallest field.
+# What is left when they are not counted is still the sum of two things, a larger field and smaller planes, which the same chapter {ref}`parts <sec-fp-cifar>`.
 #
 # **Fine-tuning at every rate**, for as large a share of the training as in the study: ten epochs of two hundred, fewer where training was shorter.
 
