@@ -170,6 +170,9 @@ plots.plot_control_effects(axes, shown.panels());
 # %%
 control_tables.tabulate_effects(shown)
 
+# %%
+control_tables.tabulate_scales(published)
+
 # %% [markdown]
 # In words, each part on each measure: {glue:text}`shown_line`. At {glue:text}`shown_rate:.0%` and this width *base* has {glue:text}`shown_pruned_base:.0f` % of test images right and *strided* {glue:text}`shown_pruned_strided:.0f` %, where guessing gives 10 %.
 # The gap of networks that guess says no more than dense accuracy does, which is why 80 % stands beside it.
@@ -212,7 +215,7 @@ control_tables.tabulate_swaps(shown)
 #
 # *Dilated* keeps {glue:text}`values_dilated:d` of {glue:text}`plane_base:d` early values a side, not all, so its part of "field" holds a little "detail"; *deep* does not, but its field grows in the last stage only. And every field here is larger than the image: what grows is the part of it that holds padding. On images larger than the field the question would be another one.
 #
-# The paper's reading would be refuted by a field effect on all of CIFAR-10 whose interval excludes a fall, in both *dilated* and *deep*, and supported if both fall as *strided* does. Ours, that dead weights make the VGG-like network prunable, would be refuted if *deep*, which has as many of them, kept base's gap.
+# The paper's reading would be refuted by a field effect on all of CIFAR-10 whose interval excludes a fall, in both *dilated* and *deep*, and supported if both fall as *strided* does. Ours, that dead weights make the VGG-like network prunable, would be refuted if *deep*, which has as many of them, kept base's gap: at 80 % it changes it by {glue:text}`shown_deep_gap_80:+.1f` [{glue:text}`shown_deep_gap_80_low:+.1f`, {glue:text}`shown_deep_gap_80_high:+.1f`] points, at 90 % by {glue:text}`shown_deep_gap_90:+.1f` [{glue:text}`shown_deep_gap_90_low:+.1f`, {glue:text}`shown_deep_gap_90_high:+.1f`].
 #
 # ## Summary
 #

@@ -314,6 +314,10 @@ def test_each_rate_has_its_own_gap_in_tables_words_and_figure():
     table = control_tables.tabulate_effects(study)
     assert table.loc["plane", ("dense accuracy, %", "mean, Student")] == "-4.0 [-4.0, -4.0]"
     assert len(table) == len(control_study.EFFECTS)
+    assert control_tables.tabulate_scales({"made up": study}) is None
+    scales = control_tables.tabulate_scales({"one": study, "other": study})
+    assert scales.loc[("other, 5 seeds", "plane"), "dense accuracy, %"] == "-4.0 [-4.0, -4.0]"
+    assert len(scales) == 2 * len(control_study.SHOWN)
     said = control_study.say_deciding(study)
     assert said.startswith("dense accuracy (the larger field lowers it; ")
     assert "gap at 80 % (" in said and said.endswith("; made up, 5 seeds, made up")

@@ -27,7 +27,7 @@ _KEPT = re.compile(
     re.DOTALL,
 )
 _HYPHEN = re.compile(r"(?<![\w.,/…–−-])-(?=\.?\d)")
-_POWER = re.compile(r"(?<![\w.,])(?P<mantissa>\d(?:\.\d+)?)e(?P<power>[+-]\d{2,3})(?![\w.]*\w)")
+_POWER = re.compile(r"(?<![\w.,])(?P<mantissa>\d(?:\.\d+)?)e[+-]\d{2,3}(?![\w.]*\w)")
 _UNIT = re.compile(r"(?:(?<=\d)\s?(?=%(?!\w))|(?<=\d)\s(?=px\b))")
 _ESTIMATE = re.compile(
     r"<td>(?P<number>[^<\[]*[^<\[\s])\s(?P<interval>\[[^]<]*\](?:\spx)?)(?:\s(?P<rest>[^<]+))?</td>"

@@ -180,8 +180,8 @@ def choose_deciding(studies: Mapping[str, Study]) -> Study | None:
 def name_study(study: Study, prefix: str = "") -> dict[str, dict[str, Any]]:
     """Return the results under the names that prose and the ledger use.
 
-    ``field_gap`` is what the field alone does to dense less pruned accuracy; ``deep_gap`` the same
-    where only the last stage was dilated.
+    ``field_gap`` is what the field alone does to dense less pruned accuracy, ``field_gap_80`` the
+    same at 80 %; ``deep_gap`` the same where only the last stage was dilated.
     """
     named: dict[str, dict[str, Any]] = {
         "scale": {"value": study.name},
@@ -193,6 +193,10 @@ def name_study(study: Study, prefix: str = "") -> dict[str, dict[str, Any]]:
             named[f"{measure}_{kind.replace(' ', '_')}"] = _result(study.mean(kind, measure))
         for effect in EFFECTS:
             named[f"{effect}_{measure}"] = _result(study.effect(effect, measure))
+    for one, measure in study.panels()[1:]:
+        for effect in SHOWN:
+            rate = f"{100 * one.rate:g}"
+            named[f"{effect}_gap_{rate}"] = _result(one.effect(effect, measure))
     for kind in ("base", "strided"):
         for alive in ("live", "dead"):
             shares = np.array(
@@ -211,13 +215,7 @@ def name_verdicts(deciding: Study) -> dict[str, dict[str, Any]]:
         for effect in SHOWN
         for measure in ("accuracy", "gap")
     }
-    lower = {
-        f"cifar_{effect}_gap_{100 * study.rate:g}": _result(study.effect(effect, measure))
-        for study, measure in deciding.panels()
-        for effect in SHOWN
-        if measure == "gap"
-    }
-    return name_study(deciding, "cifar_") | answers | lower
+    return name_study(deciding, "cifar_") | answers
 
 
 def summarise(study: Study, measure: str = "accuracy") -> str:

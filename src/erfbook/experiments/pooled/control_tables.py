@@ -17,10 +17,11 @@ from erfbook.experiments.pooled.control import (
     configure,
 )
 from erfbook.experiments.pooled.control_design import Design, describe, share_live
-from erfbook.experiments.pooled.control_study import EFFECTS, Study
+from erfbook.experiments.pooled.control_study import EFFECTS, SHOWN, Study
 from erfbook.experiments.pooled.networks import FIELDS, STRIDES, TITLES, NetworkConfig
 from erfbook.experiments.pooled.plans import PAPER
 from erfbook.experiments.training_fields import choose_dataset
+from erfbook.notation import count
 
 NAMES = {
     "total": "all that the pool does",
@@ -158,6 +159,21 @@ def tabulate_effects(study: Study) -> pd.DataFrame:
             NAMES[e]: f"[{b.low:+.1f}, {b.high:+.1f}]" for e, b in resampled.items()
         }
     return pd.DataFrame(table)
+
+
+def tabulate_scales(studies: Mapping[str, Study]) -> pd.DataFrame | None:
+    """Return a row a scale and part, a column a measure, or nothing where one scale is all."""
+    if len(studies) < 2:
+        return None
+    rows = {
+        (f"{name}, {count(study.n_seeds, 'seed')}", NAMES[e]): {
+            one.head(measure): one.effect(e, measure).text("{:+.1f}")
+            for one, measure in study.panels()
+        }
+        for name, study in studies.items()
+        for e in SHOWN
+    }
+    return pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(rows))
 
 
 def tabulate_swaps(study: Study) -> pd.DataFrame:
