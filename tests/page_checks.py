@@ -76,11 +76,20 @@ def nameless_pictures(page) -> list[str]:
 
 
 def overflow(page) -> list[str]:
-    """Return what sticks out of the window sideways, where the page scrolls sideways at all."""
-    script = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
-        [...document.querySelectorAll('body, body *')]
-        .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
-        .map(e => `${e.tagName}.${e.className} ${e.getBoundingClientRect().right}`).slice(0, 8)"""
+    """Return what sticks out of the window sideways and cannot be scrolled to by itself.
+
+    That is everything beyond the edge where the page scrolls sideways at all, and words of running
+    text cut off at the edge where it does not.
+    """
+    script = """() => {
+        const beyond = e => e.getBoundingClientRect().right > innerWidth + 1;
+        const scrolls = document.documentElement.scrollWidth > innerWidth;
+        const found = scrolls ? document.querySelectorAll('body, body *')
+            : document.querySelectorAll('main :is(p, li) :is(a, code, em, strong, span.math)');
+        const apart = 'table, pre, nav, .output, .visually-hidden';
+        return [...found].filter(e => beyond(e) && (scrolls || !e.closest(apart))).slice(0, 8)
+            .map(e => `${e.tagName}.${e.className} ${e.getBoundingClientRect().right}`);
+    }"""
     return page.evaluate(script)
 
 

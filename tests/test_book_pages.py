@@ -171,6 +171,10 @@ SOUND = """<!doctype html><html lang="en"><title>t</title><meta name="viewport"
 FAULTS = {
     "picture without text": ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "pictures"),
     "picture named by its file": ('<svg role="img" aria-label="a/b.svg"></svg>', "pictures"),
+    "words cut off": (
+        f'<div style="overflow: hidden"><p><code>{"long" * 30}</code></p></div>',
+        "overflow",
+    ),
     "wide table": ('<div style="width: 600px">wide</div>', "overflow"),
     "equation left raw": (r'<span class="math">\(x^2\)</span>', "equations"),
     "directive left raw": ("<p>```{list-table} A `title`</p>", "markup"),

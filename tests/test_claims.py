@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 import yaml
@@ -46,6 +47,21 @@ def test_a_reason_that_checks_share_is_said_once_and_every_bound_is(tmp_path):
     assert shown.count("≤ 0</b>") == 3 and shown.count("not run") == 4
     assert shown.count('<small class="why"><br>w</small>') == 1
     assert '<b>−1 to 10⁻⁶</b></small><small class="why">: v</small>' in shown
+
+
+def test_a_long_id_may_break_behind_a_dot_and_stays_the_row_s_anchor(tmp_path):
+    (claim,) = load(tmp_path, {**ROW, "id": "luo.eq5.orthogonality"})
+    shown = tables.verdict_table(claims.judge([claim], []), kind="scoreboard")
+    assert "luo.<wbr>eq5.<wbr>orthogonality</code>" in shown
+    assert 'id="claim-luo.eq5.orthogonality"' in shown
+
+
+def test_the_ledger_writes_mathematics_as_a_reader_knows_it():
+    typed = re.compile(r"sqrt|\^|\d[eE][-+]?\d|\d x \d|\bk x k\b|[<>]=")
+    for claim in claims.load(paths.find_project().ledger):
+        words = [claim.statement, claim.where, claim.paper.get("text", ""), claim.takes]
+        words += [claim.untested, *(check.why for check in claim.checks)]
+        assert not [text for text in words if typed.search(str(text))], claim.id
 
 
 def test_a_missing_result_or_a_smaller_profile_leaves_a_claim_untested(tmp_path):

@@ -82,7 +82,7 @@ def _row(verdict: Verdict, is_scoreboard: bool, notebook: str) -> str:
     found += list(_checks(verdict.outcomes, notebook))
     cells = (
         f"{html.escape(claim.statement)}<br><small>{about}</small>"
-        f'<br><code class="claim-id">{html.escape(claim.id)}</code>',
+        f'<br><code class="claim-id">{html.escape(claim.id).replace(".", ".<wbr>")}</code>',
         html.escape(paper_says(claim)),
         f'<ul class="checks">{"".join(found)}</ul>' if found else "–",
         badge(verdict.word)
