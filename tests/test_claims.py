@@ -80,7 +80,7 @@ def test_a_claim_that_takes_more_than_any_run_has_says_what(tmp_path):
     (verdict,) = claims.judge([claim], [])
     assert (verdict.word, verdict.reason) == (
         "not tested",
-        "nb:a has not been run; it takes hours on a GPU",
+        "no run here decides it; it takes hours on a GPU",
     )
     assert claims.judge([claim], [Result("nb", "a", 0.5, "smoke")])[0].word == "reproduced"
 

@@ -191,8 +191,8 @@ def _judge(claim: Claim, results: Mapping[str, Result]) -> Verdict:
     for check in claim.checks:
         result = results.get(check.query)
         if result is None:
-            need = f"; it takes {claim.takes}" if claim.takes else ""
-            reason = reason or f"{check.query} has not been run{need}"
+            need = f"no run here decides it; it takes {claim.takes}" if claim.takes else ""
+            reason = reason or need or f"{check.query} has not been run"
             outcomes.append(Outcome(check))
         elif PROFILES.index(result.profile) < PROFILES.index(claim.needs):
             reason = f"the {result.profile} profile is too small; it needs {claim.needs}"
