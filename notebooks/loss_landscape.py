@@ -114,10 +114,16 @@ plots.plot_spectra_trend(axes, spectra);
 fig, axes = plots.figure(1, 2, height=3.2)
 plots.plot_spectra_density(axes, {when: spectra["vgg", when] for when in ("before", "after")});
 # %% tags=["hide-input"]
-spectra_tables.tabulate_pools(spectra)
+spectra_tables.tabulate_largest(spectra)
 
 # %% [markdown]
-# λₖ is the last eigenvalue listed; *norm* the root of the sum of all squares; the trace, a small difference of large sums, has its standard error over random vectors; *downwards* is the share of negative eigenvalues in the sum of all sizes, and *sum downwards* their own sum, both estimated from the density.
+# λₖ is the last eigenvalue listed. Of the whole spectrum:
+
+# %% tags=["hide-input"]
+spectra_tables.tabulate_whole(spectra)
+
+# %% [markdown]
+# The trace, a small difference of large sums, has its standard error over random vectors; *norm* is the root of the sum of all squares; *downwards* is the share of negative eigenvalues in the sum of all sizes, and *sum downwards* their own sum, both estimated from the density.
 #
 # (sec-ll-field)=
 # ## Field, or plane?

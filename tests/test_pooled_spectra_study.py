@@ -160,7 +160,17 @@ def test_three_pools_decide_nothing(tmp_path, monkeypatch):
 
 def test_tables_have_a_row_a_pool_and_a_variant():
     spectra_of = {("vgg", moment): make_pools(moment=moment) for moment in spectra.MOMENTS}
-    assert len(spectra_tables.tabulate_pools(spectra_of)) == 8
+    for table in (
+        spectra_tables.tabulate_largest(spectra_of),
+        spectra_tables.tabulate_whole(spectra_of),
+    ):
+        assert len(table) == 8 and table.columns.is_unique
+        assert list(table.index.get_level_values(0).unique()) == [
+            "VGG-like, before training",
+            "VGG-like, after training",
+        ]
+    listed = spectra_tables.tabulate_largest(spectra_of)[["λ₁", "λₖ", "λ₁ − λₖ"]].astype(float)
+    assert np.allclose(listed["λ₁"] - listed["λₖ"], listed["λ₁ − λₖ"], rtol=0.02)
     pools = make_pools()
     ends = {"as above": pools.records[1]}, {"as above": pools.records[4]}
     assert spectra_tables.tabulate_variants(*ends)["ratio"].iloc[0] == "4.00 [4.00, 4.00]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from erfbook.experiments.order import page_p, say_p
 from erfbook.experiments.pooled.spectra_study import Pools, compare_ends, measure_growth, say
 from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 from erfbook.experiments.training_growth import mean_interval
-from erfbook.notation import plus_minus, round_to
+from erfbook.notation import percent, plus_minus, round_to
 from erfbook.records import Record
 
 TITLES = {"vgg": "VGG-like", "resnet50": "ResNet-50"}
@@ -25,33 +25,59 @@ _MEASURES = {
 _MOMENTS = {"before": "before training", "after": "after training"}
 
 
-def tabulate_pools(spectra: Mapping[tuple[str, str], Pools]) -> pd.DataFrame:
-    """Return a row a network, pool and moment: field, planes, loss and the spectrum's numbers.
+def tabulate_largest(spectra: Mapping[tuple[str, str], Pools]) -> pd.DataFrame:
+    """Return a row a network, moment and pool: field, planes, loss and the largest eigenvalues.
 
     Args:
         spectra: by architecture and moment.
     """
-    rows = []
-    for (architecture, moment), pools in spectra.items():
-        for i, record in enumerate(pools.firsts):
-            first, last = record.metrics["plane"]
-            k = pools.config["k"]
-            row = {
-                "network": f"{TITLES[architecture]}, {_MOMENTS[moment]}",
-                "field, px": f"{record.metrics['field_px']}",
-                "planes, first and last": f"{first} × {first}, {last} × {last}",
-                "seeds": f"{len(pools.seeds)}",
-                "loss": f"{pools.numbers('loss')[i].mean():.2f}",
-                "k": f"{k}",
-            }
-            for name, word in _MEASURES.items():
-                row[word] = round_to(pools.numbers(name)[i].mean())
-            errors = pools.numbers("trace_error")[i]
-            error = np.sqrt((errors**2).sum()) / len(errors)
-            row["trace"] = plus_minus(pools.numbers("trace")[i].mean(), error, 1)
-            row["downwards"] = f"{pools.numbers('negative')[i].mean():.0%}"
-            rows.append(row)
-    return pd.DataFrame(rows).set_index("network").rename_axis(None)
+
+    def row(pools: Pools, i: int) -> dict[str, str]:
+        first, last = pools.firsts[i].metrics["plane"]
+        return {
+            "planes, first and last": f"{first} × {first}, {last} × {last}",
+            "seeds": f"{len(pools.seeds)}",
+            "loss": f"{pools.numbers('loss')[i].mean():.2f}",
+            "k": f"{pools.config['k']}",
+            **_means(pools, i, "largest", "last", "spread"),
+        }
+
+    return _tabulate(spectra, row)
+
+
+def tabulate_whole(spectra: Mapping[tuple[str, str], Pools]) -> pd.DataFrame:
+    """Return the same rows with numbers of the whole spectrum: its sums and their parts."""
+
+    def row(pools: Pools, i: int) -> dict[str, str]:
+        errors = pools.numbers("trace_error")[i]
+        error = np.sqrt((errors**2).sum()) / len(errors)
+        return {
+            "trace": plus_minus(pools.numbers("trace")[i].mean(), error, 1),
+            **_means(pools, i, "frobenius"),
+            "downwards": percent(pools.numbers("negative")[i].mean()),
+            **_means(pools, i, "descent"),
+        }
+
+    return _tabulate(spectra, row)
+
+
+def _tabulate(
+    spectra: Mapping[tuple[str, str], Pools], row: Callable[[Pools, int], dict[str, str]]
+) -> pd.DataFrame:
+    rows = {
+        (f"{TITLES[architecture]}, {_MOMENTS[moment]}", f"{record.metrics['field_px']}"): row(
+            pools, i
+        )
+        for (architecture, moment), pools in spectra.items()
+        for i, record in enumerate(pools.firsts)
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(rows, names=["network", "field, px"])
+    return frame
+
+
+def _means(pools: Pools, i: int, *names: str) -> dict[str, str]:
+    return {_MEASURES[name]: round_to(pools.numbers(name)[i].mean()) for name in names}
 
 
 def tabulate_figures(
