@@ -128,7 +128,11 @@ def test_a_fast_start_wins_its_races_and_the_slow_one_loses():
     assert named["n_faster_net"]["value"] == 8
     verdicts = damage_study.name_verdicts(starts)
     assert verdicts["cifar_corners_slower"]["value"] and verdicts["cifar_soft_better"]["value"]
-    assert "times as fast" in damage_tables.answer(starts)
+    said = damage_tables.say_deciding(starts)
+    soft, corners = (f"{named[f'speed_{kind}_he']['value']:.2f}" for kind in ("soft", "corners"))
+    assert f"soft is {soft} [" in said and "He is" not in said and float(soft) > 1.3
+    assert "; no other of 5 comparisons is significant in 8 paired runs, on " in said
+    assert f"(speeds: soft over He {soft} [" in said and f"corners over He {corners} [" in said
     assert damage_tables.tabulate_races(starts).index[0] == "soft against He"
     assert "published records" in damage_tables.tabulate_starts(None, starts)
 

@@ -25,21 +25,30 @@ LABELS = {
 
 
 def answer(starts: Starts) -> str:
-    """Say in words what the races on the training loss show."""
+    """Say in words what the races on the training loss show, after Holm's correction."""
+    runs = f"in {starts.n_seeds} paired runs"
     found = [pair for pair, p in starts.holm.items() if p < SIGNIFICANT]
-    words = [
-        f"{LABELS[new]} is {starts.races[new, base, 'loss'].mean.value:.2f} times as fast as "
+    if not found:
+        return f"no start is significantly faster than another {runs}"
+    words = ", ".join(
+        f"{LABELS[new]} is {starts.races[new, base, 'loss'].mean.text()} times as fast as "
         f"{LABELS[base]}"
         for new, base in found
-    ]
-    if words:
-        return ", ".join(words)
-    return f"no start is significantly faster than another in {starts.n_seeds} paired runs"
+    )
+    n_races = len(starts.holm)
+    rest = f"; no other of {n_races} comparisons is significant" if len(found) < n_races else ""
+    return f"{words}{rest} {runs}"
 
 
 def say_deciding(deciding: Starts | None) -> str:
-    """Say in words what the races that decide show, or that there are none."""
-    return f"{answer(deciding)}, on {deciding.note}" if deciding else NONE_DECIDES
+    """Say in words what the races that decide show, and how fast the proposals are."""
+    if deciding is None:
+        return NONE_DECIDES
+    speeds = ", ".join(
+        f"{LABELS[new]} over {LABELS[base]} {deciding.races[new, base, 'loss'].mean.text()}"
+        for new, base in (("soft", "he"), ("soft", "xavier"), ("corners", "he"))
+    )
+    return f"{answer(deciding)}, on {deciding.note} (speeds: {speeds})"
 
 
 def answer_width(starts: Starts) -> str:
