@@ -17,10 +17,19 @@ from pathlib import Path
 import pytest
 
 from erfbook import claims, parameters
-from erfbook.book import build, execute, fingerprint, paths, results, scoreboard, times
+from erfbook.book import (
+    build,
+    execute,
+    fingerprint,
+    paths,
+    reading,
+    results,
+    scoreboard,
+    times,
+)
 from erfbook.errors import RunError, UserError
 from erfbook.experiments.catalogue import EXPERIMENTS
-from erfbook.records import Record, Spec, Store
+from erfbook.records import Record, Spec, Store, encode
 
 NAMES = ("fourier_binomial", "erf_verification")
 SOURCE = """\
@@ -112,7 +121,7 @@ def test_results_survive_execution_and_make_verdicts_and_pages(project):
     assert before == {p: p.stat().st_mtime_ns for p in project.executed.rglob("*.ipynb")}
 
 
-@pytest.mark.parametrize("what", ["notebook", "lock", "record", "own claim", "data", "profile"])
+@pytest.mark.parametrize("what", ["notebook", "lock", "own claim", "data", "profile"])
 def test_an_executed_notebook_is_stale_after_any_change_it_rests_on(project, monkeypatch, what):
     before = plan(project).key(project)
     assert plan(project).key(project) == before
@@ -122,8 +131,6 @@ def test_an_executed_notebook_is_stale_after_any_change_it_rests_on(project, mon
             file.write("# more\n")
     elif what == "lock":
         project.lock.write_text("torch==0\n")
-    elif what == "record":
-        (project.records / "one.json").write_text("{}")
     elif what == "own claim":
         project.ledger.write_text(LEDGER.replace("max: 0.5", "max: 0.6"))
     elif what == "data":
@@ -133,6 +140,53 @@ def test_an_executed_notebook_is_stale_after_any_change_it_rests_on(project, mon
     else:
         profile = "laptop"
     assert plan(project, profile=profile).key(project) != before
+
+
+def toy_record(experiment="toy", seed=0, name="quarter width", outcome=1.0):
+    return Record(Spec(experiment, 1, {"name": name}, seed, "data"), {"outcome": outcome})
+
+
+@pytest.mark.parametrize(
+    "what, is_current",
+    [
+        ("published", False),
+        ("published again, with another outcome", False),
+        ("withdrawn", False),
+        ("of another experiment, published", True),
+        ("swept here", False),
+        ("of another experiment, swept here", True),
+        ("of a build, here", True),
+    ],
+)
+def test_a_notebook_is_stale_after_a_new_record_only_where_it_reads_it(project, what, is_current):
+    reader = project.root / "notebooks" / f"{NAMES[1]}.py"
+    read = "[r.metrics for s in (run.published, run.store) for r in s.select('toy')]\nrun.finish()"
+    reader.write_text(reader.read_text().replace("run.finish()", read))
+    published, own = Store(project.records), Store(project.own_records)
+    published.save(toy_record())
+    build.execute_all(project, [plan(project, name) for name in NAMES], jobs=2)
+    current = lambda name: execute.is_current(  # noqa: E731
+        project.executed / "smoke" / f"{name}.ipynb", plan(project, name).key(project), project
+    )
+    assert [current(name) for name in NAMES] == [True, True]
+    if what == "withdrawn":
+        published.path(toy_record().spec).unlink()
+    elif what.startswith("published again"):
+        published.add(encode(toy_record(outcome=2.0)), replace=True)
+    else:
+        other = "other" if "another experiment" in what else "toy"
+        name = "laptop" if what.startswith("of a build") else "quarter width"
+        (own if what.endswith("here") else published).save(toy_record(other, 1, name))
+    assert [current(name) for name in NAMES] == [True, is_current]
+
+
+def test_looking_for_its_own_run_ties_no_notebook_to_the_others(project):
+    own, published = reading.Own(project.own_records), reading.Published(project.records)
+    assert own.find(toy_record().spec) is None and published.find(toy_record().spec) is None
+    assert not own.noted and list(published.noted) == ["toy"]
+    assert reading.is_unchanged(project, {"published": published.noted, "own": own.noted})
+    Store(project.records).save(toy_record())
+    assert not reading.is_unchanged(project, {"published": published.noted, "own": own.noted})
 
 
 def test_another_notebook_s_claim_leaves_an_execution_current(project):
@@ -154,10 +208,14 @@ def test_a_cut_off_or_foreign_file_is_never_taken_for_an_executed_notebook(proje
     path = tmp_path / "x.ipynb"
     for text in ("", '{"metadata": {"erfbook": {"key"', '{"metadata": {}}', "[]"):
         path.write_text(text)
-        assert not execute.is_current(path, "k")
-    path.write_text(json.dumps({"metadata": {"erfbook": {"key": "k"}}}))
-    assert execute.is_current(path, "k")
-    assert not execute.is_current(path, "other")
+        assert not execute.is_current(path, "k", project)
+    whole = {"metadata": {"erfbook": {"key": "k"}}, "cells": []}
+    path.write_text(json.dumps(whole))
+    assert not execute.is_current(path, "k", project), "it does not say which records it read"
+    said = {"metadata": {results.READ: {"published": {}, "own": {}}}}
+    path.write_text(json.dumps({**whole, "cells": [{"outputs": [said]}]}))
+    assert execute.is_current(path, "k", project)
+    assert not execute.is_current(path, "other", project)
 
 
 def test_a_failing_notebook_stops_the_build_and_names_cell_error_and_rerun(project):

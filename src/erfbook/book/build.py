@@ -50,7 +50,9 @@ def execute_all(project: Project, plans: list[execute.Execution], jobs: int) -> 
     Raises:
         RunError: a notebook failed; the others are stopped, and those done are kept.
     """
-    todo = [p for p in plans if not execute.is_current(_stored(project, p), p.key(project))]
+    todo = [
+        p for p in plans if not execute.is_current(_stored(project, p), p.key(project), project)
+    ]
     for item in plans:
         if item not in todo:
             print(f"{item.notebook:<24} unchanged", flush=True)

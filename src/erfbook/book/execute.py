@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from erfbook import parameters
-from erfbook.book import fingerprint
+from erfbook.book import fingerprint, reading, results
 from erfbook.book.paths import Project
 from erfbook.errors import RunError, UserError
 
@@ -96,13 +96,19 @@ def execute(
     return output
 
 
-def is_current(path: Path, key: str) -> bool:
-    """Return whether ``path`` is an executed notebook with this key, readable and whole."""
+def is_current(path: Path, key: str, project: Project) -> bool:
+    """Return whether ``path`` is an executed notebook with this key that would read the same.
+
+    One that is damaged, or does not say which records it read, is not.
+    """
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
-    except (OSError, ValueError, KeyError, TypeError):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        if notebook["metadata"]["erfbook"]["key"] != key:
+            return False
+        noted = results.last_note(notebook, results.READ)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
-    return metadata.get("erfbook", {}).get("key") == key
+    return noted is not None and reading.is_unchanged(project, noted)
 
 
 def _make_folder(folder: Path) -> None:

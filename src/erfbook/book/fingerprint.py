@@ -19,7 +19,8 @@ def of_execution(project: Project, notebook: str, profile: str, values: Paramete
     """Return the key of one execution: a notebook is reused only under the same key.
 
     It covers the notebook, the package's source, the lock, the Python version, the parameters,
-    the local data sets, the records, and the ledger's rows that the notebook answers.
+    the local data sets, and the ledger's rows that the notebook answers; the records that it read
+    are noted while it runs, in :mod:`erfbook.book.reading`.
     """
     rows = [c for c in claims.load(project.ledger) if notebook in c.notebooks]
     parts = {
@@ -30,7 +31,6 @@ def of_execution(project: Project, notebook: str, profile: str, values: Paramete
         "profile": profile,
         "parameters": values.as_dict(),
         "data": of_data(),
-        "records": of_files(project.records.rglob("*"), project.records),
         "claims": [dataclasses.asdict(row) for row in rows],
     }
     return _digest(json.dumps(parts, sort_keys=True, default=str).encode())

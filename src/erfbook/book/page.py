@@ -14,16 +14,16 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 from IPython.display import display, publish_display_data
 
 from erfbook import claims, parameters, profiles
-from erfbook.book import paths, results
+from erfbook.book import paths, reading, results
 from erfbook.book.tables import number, verdict_table
 from erfbook.hardware import describe_device
-from erfbook.records import Store
 
 # The prefix under which MyST-NB finds glued outputs; `{glue:text}` reads the text, we the JSON.
 _MIME = "application/papermill.record/"
@@ -48,15 +48,15 @@ class Page:
     results: dict[str, claims.Result] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
-    @property
-    def store(self) -> Store:
+    @cached_property
+    def store(self) -> reading.Own:
         """Records of this machine's runs; a notebook looks for its own here, and puts them here."""
-        return Store(paths.find_project().own_records)
+        return reading.Own(paths.find_project().own_records)
 
-    @property
-    def published(self) -> Store:
+    @cached_property
+    def published(self) -> reading.Published:
         """Records that came with the book."""
-        return Store(paths.find_project().records)
+        return reading.Published(paths.find_project().records)
 
     def report(
         self,
@@ -115,7 +115,10 @@ class Page:
             device=_device(),
             profile=self.profile,
         )
-        about = {results.TOOK: dataclasses.asdict(took)}
+        about = {
+            results.TOOK: dataclasses.asdict(took),
+            results.READ: {"published": self.published.noted, "own": self.store.noted},
+        }
         display(_Card(table + _footer(took, project)), metadata=about)
 
 

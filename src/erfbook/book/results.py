@@ -11,7 +11,8 @@ from erfbook.claims import Result
 from erfbook.errors import UserError
 
 RECORD = "application/papermill.record/json"
-TOOK = "erfbook-took"  # key of a last output's metadata
+TOOK = "erfbook-took"  # keys of a last output's metadata
+READ = "erfbook-read"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,17 @@ def read(path: Path) -> tuple[Result, ...]:
 
 def read_took(path: Path) -> Took | None:
     """Return what an executed notebook took; None if it does not say."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
+    found = last_note(json.loads(path.read_text(encoding="utf-8")), TOOK)
+    return None if found is None else Took(**found)
+
+
+def last_note(notebook: dict, name: str) -> dict | None:
+    """Return what an executed notebook says of itself under a key; None if it does not."""
+    for cell in reversed(notebook["cells"]):
         for output in cell.get("outputs", ()):
-            found = output.get("metadata", {}).get(TOOK)
+            found = output.get("metadata", {}).get(name)
             if found is not None:
-                return Took(**found)
+                return found
     return None
 
 
