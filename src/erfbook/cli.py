@@ -23,7 +23,7 @@ _MODULES = {
     "erf": ("erfbook.erf.command", "measure the effective receptive field of a model"),
     "data": ("erfbook.datasets.command", "list, fetch and verify data sets"),
     "sweep": ("erfbook.sweep.command", "make the missing runs of an experiment"),
-    "records": ("erfbook.records.command", "list, show, verify, merge and export records"),
+    "records": ("erfbook.records.command", "list, show, verify, merge, export and publish records"),
 }
 
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from erfbook.book import fingerprint
 from erfbook.book.paths import Project
-from erfbook.records import Record, Spec, Store
-from erfbook.records.npz import HEAD
+from erfbook.records import Damaged, Record, Spec, Store, is_quick, read_spec
 
-_BY_A_BUILD = ("smoke", "laptop")  # how the names of the settings begin that a build runs itself
 _ALL = "*"  # what stands for the name where every experiment is gone through
 
 
@@ -76,10 +73,8 @@ def is_unchanged(project: Project, noted: Mapping[str, Mapping[str, str]]) -> bo
 
 
 def _is_by_hand(path: Path) -> bool:
-    """Tell whether a record was made by a sweep, by its settings' name; a damaged one was not."""
+    """Tell whether a record was made by a sweep; a damaged one was not."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            name = json.loads(archive.read(HEAD))["spec"]["config"].get("name")
-    except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
+        return not is_quick(read_spec(path))
+    except (OSError, Damaged):
         return False
-    return name is not None and not str(name).startswith(_BY_A_BUILD)

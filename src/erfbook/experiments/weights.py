@@ -6,9 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from erfbook.records import Record
-
-WEIGHTS = "weights."  # prefix of the arrays that are the network's
+from erfbook.records import WEIGHTS, Record, is_weights
 
 
 def weights_to_arrays(model: nn.Module) -> dict[str, np.ndarray]:
@@ -37,7 +35,7 @@ def halve_weights(model: nn.Module) -> None:
 
 def has_weights(record: Record) -> bool:
     """Return whether a record holds a network."""
-    return any(name.startswith(WEIGHTS) for name in record.arrays)
+    return any(is_weights(name) for name in record.arrays)
 
 
 def load_weights(model: nn.Module, record: Record) -> None:
@@ -45,6 +43,6 @@ def load_weights(model: nn.Module, record: Record) -> None:
     state = {
         name.removeprefix(WEIGHTS): torch.from_numpy(np.array(value))
         for name, value in record.arrays.items()
-        if name.startswith(WEIGHTS)
+        if is_weights(name)
     }
     model.load_state_dict(state)

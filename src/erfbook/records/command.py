@@ -1,4 +1,4 @@
-"""``erfbook records list|show|verify|merge|export``: what runs have left, and moving it about."""
+"""``erfbook records``: what runs have left, moved about, checked and published."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from erfbook.records import plain
 from erfbook.records.npz import LARGEST, Damaged
 from erfbook.records.places import find_places
 from erfbook.records.portable import Merged, export, merge
+from erfbook.records.publishing import publish
 from erfbook.records.record import Record
 from erfbook.records.store import Store
 from erfbook.records.under_way import find_under_way
@@ -26,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     def action(name: str, help: str) -> argparse.ArgumentParser:
         added = actions.add_parser(name, help=help, description=help)
-        where = "--into" if name == "merge" else "--folder"
+        where = "--into" if name in ("merge", "publish") else "--folder"
         text = "folder of records (default: this project's own"
         text += ", and the published ones)" if name in ("list", "show", "verify") else ")"
+        text = "folder of published records (default: the book's)" if name == "publish" else text
         added.add_argument(where, dest="folder", metavar="FOLDER", help=text)
         return added
 
@@ -42,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merged.add_argument(
         "--prefer", metavar="WHOSE", help="in conflicts: theirs replaces, ours keeps"
     )
+    published = action("publish", "put finished runs of the paper profile among the book's records")
+    published.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="whose runs")
     exported = action("export", "write the records as one file")
     exported.add_argument("file", metavar="FILE", help="a .zip")
     exported.add_argument("--experiment", action="append", metavar="NAME", help="only this one's")
@@ -59,11 +63,16 @@ def run(options: argparse.Namespace) -> int:
     """
     stores = _open(options.folder, options.action)
     actions = {"list": _list, "show": _show, "verify": _verify, "merge": _merge, "export": _export}
-    return actions[options.action](stores, options)
+    return {**actions, "publish": _publish}[options.action](stores, options)
 
 
 def _open(folder: str | None, action: str) -> list[Store]:
     places = find_places()
+    if action == "publish":
+        into = folder or places.published
+        if into is None:
+            raise UserError("there is no book here to publish in; name a folder with --into")
+        return [Store(places.own), *_open(str(into), "merge")]
     if folder is None:
         every = [places.own] if places.published is None else [places.own, places.published]
         return [Store(f) for f in (every if action in ("list", "show", "verify") else every[:1])]
@@ -199,6 +208,27 @@ def _merge(stores: Sequence[Store], options: argparse.Namespace) -> int:
             print("the records here were kept; --prefer theirs takes the others instead")
         code = code or (1 if result.bad or result.conflicts else 0)
     return code
+
+
+def _publish(stores: Sequence[Store], options: argparse.Namespace) -> int:
+    own, into = stores
+    there = sorted({path.parent.name for path in own.files()})
+    for name in options.experiments:
+        if name not in there:
+            known = ", ".join(there) or "none"
+            raise UserError(f"no records of {name!r} in {own.folder}; there are: {known}")
+    result = publish(own, into, options.experiments)
+    for line in result.added:
+        print(f"published: {line}")
+    for line in result.refused:
+        print(f"not published: {line}")
+    left_out = [f"{n} {reason}" for reason, n in sorted(result.left_out.items())]
+    total = sum(path.stat().st_size for path in into.files())
+    print(
+        f"{into.folder}: {len(result.added)} published, {result.n_same} there already; left out: "
+        f"{', '.join(left_out) or 'none'}; {size(total)} of {size(LARGEST)}"
+    )
+    return 1 if result.refused else 0
 
 
 def _summary(result: Merged) -> str:

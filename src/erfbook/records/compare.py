@@ -10,7 +10,7 @@ import numpy as np
 
 from erfbook.errors import RunError
 from erfbook.records import plain
-from erfbook.records.record import Record
+from erfbook.records.record import Record, is_weights
 
 _SPEEDS = ("seconds", "_per_s", "n_resumed")  # endings of metrics that tell of time, not of result
 _N_NAMED = 4  # differences that a message spells out
@@ -60,6 +60,9 @@ class Conflict(RunError):
 def find_differences(here: Record, there: Record) -> list[Difference]:
     """Return what two records' metrics and arrays disagree on; provenance does not count.
 
+    A published record may have been left without its network's weights: where one of the two has
+    none of them, they are not compared.
+
     Numbers are compared exactly: a run that is repeated on the same device gives the same ones.
     NaN equals NaN. Metrics whose names end in ``seconds``, ``_per_s`` or ``n_resumed`` tell of
     time and are not compared.
@@ -82,7 +85,10 @@ def _metrics(here: Any, there: Any, name: str = "") -> Iterator[Difference]:
 
 
 def _arrays(here: Record, there: Record) -> Iterator[Difference]:
-    for name in sorted(here.arrays.keys() | there.arrays.keys()):
+    names = here.arrays.keys() | there.arrays.keys()
+    if not all(any(map(is_weights, record.arrays)) for record in (here, there)):
+        names = {name for name in names if not is_weights(name)}
+    for name in sorted(names):
         a, b = here.arrays.get(name), there.arrays.get(name)
         if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
             yield Difference(name, _outline(a), _outline(b))

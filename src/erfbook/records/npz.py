@@ -15,6 +15,7 @@ import hashlib
 import io
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -90,6 +91,20 @@ def decode(content: bytes) -> Record:
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise Damaged(f"it is not a record: {error}") from error
+
+
+def read_spec(path: Path) -> Spec:
+    """Return what a record's file says it is the result of; its checksum is not looked at.
+
+    Raises:
+        Damaged: there is no such head in it.
+        OSError: it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return Spec(**plain.loads(archive.read(HEAD))["spec"])
+    except (LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise Damaged(f"it is not a record: {error}") from error
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from erfbook.records import plain
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+WEIGHTS = "weights."  # prefix of the arrays that are a trained network's
 RESERVED = "under-way"  # the folder of unfinished runs, beside those of the experiments
 
 
@@ -86,6 +87,11 @@ class Record:
         object.__setattr__(self, "metrics", plain.to_plain(self.metrics, "metrics"))
         object.__setattr__(self, "arrays", arrays)
         object.__setattr__(self, "provenance", plain.to_plain(self.provenance, "provenance"))
+
+
+def is_weights(name: str) -> bool:
+    """Tell whether an array of this name belongs to a trained network."""
+    return name.startswith(WEIGHTS)
 
 
 def _checked(name: str, array: Any) -> np.ndarray:

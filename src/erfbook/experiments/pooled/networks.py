@@ -15,16 +15,17 @@ from torch import nn
 
 from erfbook import datasets, training
 from erfbook.datasets import ImageSet
-from erfbook.errors import UserError
+from erfbook.errors import RunError, UserError
 from erfbook.experiments.registry import Experiment, Outcome, Workspace, make
 from erfbook.experiments.weights import (
     WEIGHTS,
     halve_weights,
+    has_weights,
     load_weights,
     weights_to_arrays,
 )
 from erfbook.models.pooled import PooledNet, pooled_resnet50, pooled_vgg
-from erfbook.records import Record
+from erfbook.records import Record, Store
 
 STRIDES = (1, 2, 3, 4)  # of the early pool; its kernel is one more
 # VGG-16 without one convolution of its fourth stage: fields of 181, 359, 537 and 715 px exactly.
@@ -192,7 +193,7 @@ def run_training(config: NetworkConfig, seed: int, workspace: Workspace) -> Outc
 
 
 def train_or_find(config: NetworkConfig, seed: int, workspace: Workspace) -> Record:
-    """Return the record of a trained network, training it where it is missing.
+    """Return the record of a trained network, training it where it or its weights are missing.
 
     Args:
         config, seed: the network.
@@ -203,7 +204,10 @@ def train_or_find(config: NetworkConfig, seed: int, workspace: Workspace) -> Rec
         raise ValueError("workspace.store: a run that asks for trained networks needs a store")
     experiment = pool_training()
     found = store.find(experiment.spec(config, seed))
-    return found or make(experiment, config, seed, store, workspace)
+    if found is not None and has_weights(found):
+        return found
+    alone = Store(store.folder)  # not what was published without weights
+    return make(experiment, config, seed, alone, workspace)
 
 
 def trained_network(config: NetworkConfig, seed: int, workspace: Workspace) -> PooledNet:
@@ -212,7 +216,17 @@ def trained_network(config: NetworkConfig, seed: int, workspace: Workspace) -> P
 
 
 def network_of(record: Record) -> PooledNet:
-    """Return the network of a ``pool-training`` record in evaluation mode: no training, no data."""
+    """Return the network of a ``pool-training`` record in evaluation mode: no training, no data.
+
+    Raises:
+        RunError: the record was published without weights.
+    """
+    if not has_weights(record):
+        spec = record.spec
+        raise RunError(
+            f"the record {spec.key} of {spec.experiment}, seed {spec.seed}, holds no weights; "
+            f"remove the file {spec.key}.npz, and the run is made again"
+        )
     settings = dict(record.spec.config)
     config = NetworkConfig(**{**settings, "stages": tuple(settings["stages"])})
     n_classes = len(record.arrays[f"{WEIGHTS}head.bias"])
