@@ -7,8 +7,11 @@ the same initial weights, and asks how accurate it is dense and pruned.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from erfbook import pruning, training
 from erfbook.datasets import ImageSet
@@ -25,6 +28,7 @@ from erfbook.experiments.pooled.networks import (
 )
 from erfbook.experiments.pooled.plans import HALF, LAPTOP, QUARTER, QUARTER_RESNET, SMOKE, USUAL
 from erfbook.experiments.registry import Experiment, Outcome, Workspace
+from erfbook.experiments.weights import halve_weights, weights_to_arrays
 from erfbook.models.pooled import PooledNet
 from erfbook.models.pooled_control import VARIANTS, vary
 
@@ -124,7 +128,16 @@ def run_control(config: ControlConfig, seed: int, workspace: Workspace) -> Outco
         swapped = build_control(other, seed, len(data.classes)).to(workspace.device)
         swapped.load_state_dict(network.state_dict())
         metrics["swapped"] = training.accuracy(swapped, data, data.test)
-    return Outcome(metrics, about=about)
+    return Outcome(metrics, _keep(config, network), about)
+
+
+def _keep(config: ControlConfig, network: PooledNet) -> dict[str, np.ndarray]:
+    """Return the weights in half precision; the paper's own are in ``pool-training``'s records."""
+    if config.variant == "strided":
+        return {}
+    rounded = copy.deepcopy(network)
+    halve_weights(rounded)
+    return weights_to_arrays(rounded)
 
 
 def _train(
