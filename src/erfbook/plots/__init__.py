@@ -4,6 +4,7 @@ from erfbook.plots.control import (
     plot_control_effects,
     plot_control_live,
     plot_control_networks,
+    plot_reads,
 )
 from erfbook.plots.damage import (
     plot_damage_corners,
@@ -211,6 +212,7 @@ __all__ = [
     "plot_pruning_live",
     "plot_pruning_records",
     "plot_pruning_tuned",
+    "plot_reads",
     "plot_relu_factor",
     "plot_scene_fields",
     "plot_shapes",

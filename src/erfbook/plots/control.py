@@ -107,6 +107,57 @@ def plot_control_live(axes: np.ndarray, shares: Mapping[tuple[str, int, int], fl
     return axes
 
 
+def plot_reads(axes: np.ndarray, seen: Any) -> np.ndarray:
+    """Draw the size of outer taps against how often they read, and the gap against what is kept.
+
+    Args:
+        axes: two.
+        seen: has ``taps`` (each with ``architecture``, ``shares`` and ``ratios``), ``means`` by
+            kind, and the tables ``kept`` and ``pools``, None where there is nothing.
+    """
+    styles = {
+        "resnet50": ("ResNet-50", COLORS["random"], "s"),
+        "vgg": ("VGG", COLORS["uniform"], "o"),
+    }
+    for name, (label, color, marker) in styles.items():
+        own = [one for one in seen.taps if one.architecture == name]
+        for one in own:
+            axes[0].plot(100 * one.shares.ravel(), one.ratios.ravel(), marker, color=color,
+                         alpha=0.3, markersize=4, markeredgewidth=0,
+                         label=label if one is own[0] else None)  # fmt: skip
+    axes[0].set_xlabel("positions at which the tap reads, %")
+    axes[0].set_ylabel("magnitude over the middle tap's")
+    axes[0].set_ylim(bottom=0)
+    if seen.taps:
+        axes[0].legend(loc="lower right")
+    if seen.kept is not None:
+        _draw_kept(axes[1], seen)
+    return axes
+
+
+def _draw_kept(ax: Any, seen: Any) -> None:
+    palette = [COLORS[c] for c in ("neutral", "paper", "uniform", "sigmoid", "random", "relu")]
+    highest = seen.kept["rate"].max()
+    kinds = sorted(seen.means, key=lambda kind: seen.means[kind])
+    for color, marker, kind in zip(palette, "Dv^osP", kinds, strict=True):
+        for rate, rows in seen.kept[seen.kept["kind"] == kind].groupby("rate"):
+            is_highest = rate == highest
+            _scatter(ax, rows, fmt=marker, color=color, label=kind if is_highest else None,
+                     markerfacecolor=color if is_highest else "none")  # fmt: skip
+    if seen.pools is not None:
+        _scatter(ax, seen.pools, fmt="x", color=INK, markersize=5, label="other pools")
+    ax.set_xlabel("weights kept, % of the reading")
+    ax.set_ylabel("gap, points")
+    ax.set_ylim(bottom=-3)
+    ax.legend(loc="upper right")
+
+
+def _scatter(ax: Any, rows: Any, **style: Any) -> None:
+    error = [rows["gap"] - rows["low"], rows["high"] - rows["gap"]]
+    ax.errorbar(100 * rows["per_read"], rows["gap"], error, linewidth=1.2,
+                **style)  # fmt: skip
+
+
 def _draw_plane(ax: Any, kind: str, stride: int) -> None:
     """Draw the positions of the early plane; values that are repeated share a tile."""
     if kind in _COARSE:

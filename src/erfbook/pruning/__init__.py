@@ -10,7 +10,7 @@ from erfbook.pruning.magnitude import (
     prune_global,
 )
 from erfbook.pruning.tuning import fine_tune, held
-from erfbook.pruning.unused import find_unused
+from erfbook.pruning.unused import find_read_shares, find_unused
 
 __all__ = [
     "LAYER_SETS",
@@ -19,6 +19,7 @@ __all__ = [
     "apply_mask",
     "choose_mask",
     "choose_weights",
+    "find_read_shares",
     "find_unused",
     "fine_tune",
     "held",

@@ -1,7 +1,8 @@
-"""Weights that no image reaches: taps of a kernel that only ever lie on the padding.
+"""Weights that no image reaches, or few places of it: taps of a kernel that lie on the padding.
 
 On a plane of one pixel a 3 x 3 kernel with a padding of one multiplies eight of its nine taps by
-zeros, whatever the image. Those weights get no gradient and can be pruned at no cost.
+zeros, whatever the image. Those weights get no gradient and can be pruned at no cost. On a plane of
+two pixels a side each outer tap along an axis lies on the padding at every second position.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from erfbook.errors import UserError
@@ -30,17 +31,42 @@ def find_unused(
     >>> list(find_unused(nn.Sequential(nn.Conv2d(1, 1, 3, padding=1)), (1, 1, 1))["0.weight"].shape)
     [1, 1, 3, 3]
     """
-    seen: dict[str, Tensor] = {}
+    shares, weights = find_read_shares(model, input_size), dict(model.named_parameters())
+    return {
+        name: (share == 0).expand(weights[name].shape).clone() for name, share in shares.items()
+    }
+
+
+def find_read_shares(
+    model: nn.Module, input_size: Sequence[int]
+) -> dict[str, Float[Tensor, "row column"]]:
+    """Return at which share of a convolution's positions each tap reads, by the weight's name.
+
+    At the others it lies on padding. A module that is called several times counts with all of
+    its positions.
+
+    Args:
+        model: a network of 2-D convolutions with zero padding; left as it is.
+        input_size: channels, rows and columns of an image.
+
+    Raises:
+        UserError: a convolution pads with something else than zeros.
+
+    >>> two = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1))
+    >>> find_read_shares(two, (1, 2, 2))["0.weight"].tolist()
+    [[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]]
+    """
+    n_reads: dict[str, Tensor] = {}
+    n_positions: dict[str, int] = {}
     handles = []
 
     def note(path: str):
         def hook(part: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            used = _reached(part, 0, inputs[0], output)[:, None] & _reached(
-                part, 1, inputs[0], output
-            )
             name = f"{path}.weight" if path else "weight"
-            unused = (~used).expand(part.weight.shape).clone()
-            seen[name] = seen[name] & unused if name in seen else unused  # of every call
+            rows, columns = (_count_reads(part, axis, inputs[0], output) for axis in (0, 1))
+            reads = rows[:, None] * columns
+            n_reads[name] = n_reads[name] + reads if name in n_reads else reads
+            n_positions[name] = n_positions.get(name, 0) + output.shape[2] * output.shape[3]
 
         return hook
 
@@ -58,12 +84,12 @@ def find_unused(
         model.train(was_training)
         for handle in handles:
             handle.remove()
-    return seen
+    return {name: reads.double() / n_positions[name] for name, reads in n_reads.items()}
 
 
-def _reached(part: nn.Conv2d, axis: int, inputs: Tensor, output: Tensor) -> Tensor:
-    """Return, for each tap along an axis, whether it lies on the plane for some output."""
+def _count_reads(part: nn.Conv2d, axis: int, inputs: Tensor, output: Tensor) -> Tensor:
+    """Return, for each tap along an axis, at how many outputs it lies on the plane."""
     tap = torch.arange(part.kernel_size[axis])[:, None] * part.dilation[axis]
     first = torch.arange(output.shape[2 + axis])[None, :] * part.stride[axis]
     place = first + tap - int(part.padding[axis])
-    return ((place >= 0) & (place < inputs.shape[2 + axis])).any(1)
+    return ((place >= 0) & (place < inputs.shape[2 + axis])).sum(1)

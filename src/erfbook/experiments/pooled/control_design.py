@@ -33,6 +33,19 @@ def share_live(network: nn.Module, side: int) -> float:
     return 1 - sum(int(w.sum()) for w in unused) / sum(w.numel() for w in unused)
 
 
+def share_read(network: nn.Module, side: int) -> float:
+    """Return the share of its positions at which a weight reads the image, mean over all weights.
+
+    Args:
+        network: a pooled one; convolutions alone count.
+        side: of the image, px.
+    """
+    counts = {name: value.numel() for name, value in network.named_parameters()}
+    shares = pruning.find_read_shares(network, (3, side, side))
+    reads = sum(float(share.mean()) * counts[name] for name, share in shares.items())
+    return reads / sum(counts[name] for name in shares)
+
+
 def share_kept(pruned: Pruned, side: int) -> dict[str, float]:
     """Return which shares of live and of dead weights a pruned network has kept.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pandas as pd
 import torch
+from torch import nn
 
 from erfbook.experiments.estimates import mean_text
 from erfbook.experiments.pooled.control import (
@@ -21,7 +22,7 @@ from erfbook.experiments.pooled.control_study import EFFECTS, SHOWN, Study
 from erfbook.experiments.pooled.networks import FIELDS, STRIDES, TITLES, NetworkConfig
 from erfbook.experiments.pooled.plans import PAPER
 from erfbook.experiments.training_fields import choose_dataset
-from erfbook.notation import count
+from erfbook.notation import count, percent
 
 NAMES = {
     "total": "all that the pool does",
@@ -94,11 +95,14 @@ def tabulate_designs(designs: Mapping[str, Design]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="network")
 
 
-def count_live(*, width: float = 1 / 4) -> dict[tuple[str, int, int], float]:
+def count_live(
+    *, width: float = 1 / 4, measure: Callable[[nn.Module, int], float] = share_live
+) -> dict[tuple[str, int, int], float]:
     """Return the share of weights that read the image, by architecture, image side and stride.
 
     Args:
         width: factor on the channels; the image's own three aside, shares do not depend on it.
+        measure: what is counted of a network at an image's side.
     """
     found = {}
     for architecture, side in GAPS:
@@ -107,12 +111,19 @@ def count_live(*, width: float = 1 / 4) -> dict[tuple[str, int, int], float]:
             with torch.device("meta"):  # no weight needs a value to be counted
                 kind = "base" if stride == 1 else "strided"
                 network = build_control(configure(scale, kind, stride), 0, 10)
-            found[architecture, side, stride] = share_live(network, side)
+            found[architecture, side, stride] = measure(network, side)
     return found
 
 
-def tabulate_live(shares: Mapping[tuple[str, int, int], float]) -> pd.DataFrame:
-    """Return these shares beside the gaps that the paper prints at a pruning rate of 90 %."""
+def tabulate_live(
+    shares: Mapping[tuple[str, int, int], float], reads: Mapping[tuple[str, int, int], float]
+) -> pd.DataFrame:
+    """Return these shares beside the gaps that the paper prints at a pruning rate of 90 %.
+
+    Args:
+        shares: of the weights that read the image at all.
+        reads: of its positions at which a weight reads it, mean over all.
+    """
     rows = []
     for (architecture, side), gaps in GAPS.items():
         for stride, gap in zip(STRIDES, gaps, strict=True):
@@ -122,6 +133,9 @@ def tabulate_live(shares: Mapping[tuple[str, int, int], float]) -> pd.DataFrame:
                     "network": TITLES[architecture],
                     "field, px": FIELDS[architecture][stride - 1],
                     "weights that ever read the image": f"{shares[architecture, side, stride]:.1%}",
+                    "positions at which a weight reads, mean": percent(
+                        reads[architecture, side, stride], 1
+                    ),
                     "the paper's gap, points": "–" if gap is None else f"{gap:g}",
                 }
             )

@@ -1,0 +1,332 @@
+"""Weights that read the image at few of their layer's positions, and what becomes of them.
+
+A tap of a kernel with step ``d`` and offset ``t`` reads one of ``m`` positions along an axis at a
+share ``(m - |t| d) / m`` of them, and padding at the others; in the plane the shares of the rows
+and of the columns multiply. Weights that never read are one end of this scale. Its mean over all
+weights says how many weights, reading everywhere, would read as often as all of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from erfbook import pruning
+from erfbook.experiments.estimates import Estimate, mean_text
+from erfbook.experiments.pooled.control import KINDS, build_control, configure
+from erfbook.experiments.pooled.control_dead import Kinds
+from erfbook.experiments.pooled.control_design import share_read
+from erfbook.experiments.pooled.control_study import take_percent
+from erfbook.experiments.pooled.networks import TITLES, build_network, network_of, with_pool
+from erfbook.experiments.pooled.plans import QUARTER
+from erfbook.experiments.pooled.prunings_study import Study, read_whole
+from erfbook.experiments.side_by_side import NONE_DECIDES
+from erfbook.experiments.training_growth import mean_interval
+from erfbook.experiments.weights import has_weights
+from erfbook.notation import count, percent
+from erfbook.records import Store
+
+SIDE = 32  # px of CIFAR-10's images
+PLACES = ("corner", "edge")  # of a 3 x 3 kernel, beside its middle
+
+
+def count_shares() -> dict[str, float]:
+    """Return the mean share at which weights read, for each kind of network that is compared."""
+    with torch.device("meta"):  # no weight needs a value to be counted
+        networks = {kind: build_control(configure(QUARTER, kind), 0, 10) for kind in KINDS}
+    return {kind: share_read(network, SIDE) for kind, network in networks.items()}
+
+
+@dataclass(frozen=True)
+class Taps:
+    """How large the outer taps of one trained network's 3 x 3 kernels are.
+
+    Args:
+        architecture, stride, seed, scale: of the network.
+        layers: names of the convolutions.
+        shares: at which of its positions a layer's corner and edge taps read.
+        ratios: mean magnitude of corner and edge taps over that of the middle ones.
+    """
+
+    architecture: str
+    stride: int
+    seed: int
+    scale: str
+    layers: tuple[str, ...]
+    shares: Float[np.ndarray, "layer 2"]
+    ratios: Float[np.ndarray, "layer 2"]
+
+
+def measure_taps(network: nn.Module, side: int = SIDE) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the 3 x 3 convolutions, and for each (reads, magnitude) of corner and edge taps.
+
+    Returns:
+        names, and an array (layer, 2, 2): share of positions, then mean magnitude over that of the
+        middle taps, each of the corners and of the edges.
+    """
+    weights = dict(network.named_parameters())
+    found = {}
+    for name, share in pruning.find_read_shares(network, (3, side, side)).items():
+        if tuple(share.shape) == (3, 3):
+            size = weights[name].detach().abs().double().mean((0, 1)).cpu()
+            found[name] = [[_places(share.numpy())], [_places(size.numpy() / float(size[1, 1]))]]
+    return tuple(found), np.array(list(found.values())).reshape(len(found), 2, len(PLACES))
+
+
+def _places(kernel: np.ndarray) -> tuple[float, float]:
+    corners = kernel[[0, 0, 2, 2], [0, 2, 0, 2]]
+    edges = kernel[[0, 1, 1, 2], [1, 0, 2, 1]]
+    return float(corners.mean()), float(edges.mean())
+
+
+def read_taps(stores: Iterable[Store]) -> list[Taps]:
+    """Measure every pooled network that a store holds the weights of, ordered by name and seed."""
+    found: dict[str, Taps] = {}
+    for store in stores:
+        for record in store.select("pool-training"):
+            if record.spec.key in found or not has_weights(record):
+                continue
+            config = record.spec.config
+            layers, values = measure_taps(network_of(record))
+            found[record.spec.key] = Taps(
+                architecture=config["architecture"],
+                stride=config["pool_stride"],
+                seed=record.spec.seed,
+                scale=config["name"].partition(":")[0],
+                layers=layers,
+                shares=values[:, 0],
+                ratios=values[:, 1],
+            )
+    return sorted(found.values(), key=lambda t: (t.architecture, t.scale, t.stride, t.seed))
+
+
+def fit_exponent(taps: Sequence[Taps]) -> float:
+    """Return by which power of their reading share outer taps are smaller, layer by layer.
+
+    Each layer's corners, and each layer's edges, are compared with themselves behind other pools;
+    so what a layer prefers of itself does not count. Taps that never read are left out.
+
+    Args:
+        taps: of one architecture and seed, behind two pools or more.
+
+    Raises:
+        ValueError: no layer's share differs between them.
+    """
+    x, y = [], []
+    for layer in range(len(taps[0].layers)):
+        for place in range(len(PLACES)):
+            pairs = [(t.shares[layer, place], t.ratios[layer, place]) for t in taps]
+            logs = np.log(np.array([p for p in pairs if p[0] > 0]).reshape(-1, 2))
+            if len(logs):
+                x.extend(logs[:, 0] - logs[:, 0].mean())
+                y.extend(logs[:, 1] - logs[:, 1].mean())
+    spread = float(np.dot(x, x))
+    if spread == 0:
+        raise ValueError("taps must be of networks whose layers read at different shares")
+    return float(np.dot(x, y)) / spread
+
+
+def estimate_exponents(taps: Iterable[Taps]) -> dict[str, Estimate]:
+    """Return that power by architecture, with an interval over seeds that several pools have."""
+    groups: dict[tuple[str, str], dict[int, list[Taps]]] = {}
+    for one in taps:
+        seeds = groups.setdefault((one.architecture, one.scale), {})
+        seeds.setdefault(one.seed, []).append(one)
+    found: dict[str, Estimate] = {}
+    for (architecture, _), seeds in groups.items():
+        whole = [own for own in seeds.values() if len(own) == max(map(len, seeds.values()))]
+        if len(whole[0]) > 1:
+            values = np.array([fit_exponent(own) for own in whole])
+            found.setdefault(architecture, mean_interval(values))
+    return found
+
+
+def kept_per_read(kinds: Kinds, means: Mapping[str, float]) -> pd.DataFrame:
+    """Return what each network keeps at each rate, and what that costs it.
+
+    ``per_read`` counts the kept weights over those that would, reading everywhere, read as often as
+    all of them; ``per_live`` over those that ever read. Gaps are means, least and most of seeds.
+
+    Args:
+        kinds: trained and pruned networks.
+        means: by kind, what :func:`count_shares` counts.
+    """
+    rows = []
+    for kind, records in kinds.records.items():
+        dense = take_percent(records, "accuracy")
+        live = float(records[0].metrics["live_share"])
+        for rate in kinds.rates:
+            gaps = dense - take_percent(records, f"pruned_{rate:g}")
+            rows.append(
+                {
+                    "kind": kind,
+                    "rate": rate,
+                    "per_read": (1 - rate) / means[kind],
+                    "per_live": (1 - rate) / live,
+                    "gap": float(gaps.mean()),
+                    "low": float(gaps.min()),
+                    "high": float(gaps.max()),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def kept_of_pools(study: Study, strides: Iterable[int] = (2, 4)) -> pd.DataFrame:
+    """Return the same of networks behind pools that are not among the six, at all of their rates.
+
+    Args:
+        study: of ``pool-pruning``.
+        strides: of the pools; 1 and :data:`STRIDE` are *base* and *strided*.
+    """
+    rows = []
+    for stride in strides:
+        network = with_pool(replace(QUARTER, architecture=study.architecture), stride)
+        with torch.device("meta"):
+            untrained = build_network(network, 0, 10)
+        mean = share_read(untrained, SIDE)
+        for rate in study.rates:
+            gaps = study.gap(stride, rate)
+            rows.append(
+                {
+                    "kind": f"pool {stride}",
+                    "rate": rate,
+                    "per_read": (1 - rate) / mean,
+                    "gap": float(gaps.mean()),
+                    "low": float(gaps.min()),
+                    "high": float(gaps.max()),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def check_pools(kept: pd.DataFrame, pools: pd.DataFrame) -> tuple[int, int]:
+    """Count the pools' networks on which the parting of the six decides, and those it gets right.
+
+    Args:
+        kept: of the six, from :func:`kept_per_read`.
+        pools: of other networks, from :func:`kept_of_pools`.
+    """
+    middle, most, least = part_at(kept, "per_read")
+    decided = pools[(pools["per_read"] <= most) | (pools["per_read"] >= least)]
+    right = (decided["gap"] > middle) == (decided["per_read"] <= most)
+    return len(decided), int(right.sum())
+
+
+def part_at(table: pd.DataFrame, by: str) -> tuple[float, float, float]:
+    """Return where networks that lose much and those that lose little part, by what they keep.
+
+    Args:
+        table: of :func:`kept_per_read`.
+        by: the column that counts what is kept.
+
+    Returns:
+        the loss midway between the largest and the smallest, points; the most that is kept by any
+        that loses more, and the least by any that loses less.
+    """
+    middle = float(table["gap"].max() + table["gap"].min()) / 2
+    much = table["gap"] > middle
+    return middle, float(table.loc[much, by].max()), float(table.loc[~much, by].min())
+
+
+def say_taps(taps: Sequence[Taps]) -> str:
+    """Say in words how the size of outer taps goes with how often they read."""
+    powers = estimate_exponents(taps)
+    if not powers:
+        return NONE_DECIDES
+    told = [
+        f"{TITLES[name]} {power.text()} ({count(power.n, 'seed')})"
+        for name, power in sorted(powers.items(), reverse=True)
+    ]
+    return "; ".join(told)
+
+
+def corner_ratio(taps: Sequence[Taps], share: float) -> float:
+    """Return the magnitude of VGG's corner taps that read at a share, over the middle tap's."""
+    own = [t.ratios[np.isclose(t.shares[:, 0], share), 0] for t in taps if t.architecture == "vgg"]
+    every = np.concatenate([*own, np.empty(0)])
+    return float(every.mean()) if len(every) else float("nan")
+
+
+def say_kept(kept: pd.DataFrame | None, pools: pd.DataFrame | None) -> str:
+    """Say in words how the gap goes with what is kept, by either count, and elsewhere."""
+    if kept is None:
+        return NONE_DECIDES
+    middle, most, least = part_at(kept, "per_read")
+    _, most_live, least_live = part_at(kept, "per_live")
+    told = (
+        f"of {len(kept)} networks and rates, those that lose more than {middle:.0f} points keep "
+        f"{percent(most)} of the reading or less, the others {percent(least)} or more; of the "
+        f"weights that ever read, {percent(most_live)} or less and {percent(least_live)} or more"
+    )
+    if pools is None:
+        return told
+    n_decided, n_right = check_pools(kept, pools)
+    return (
+        f"{told}. Behind the two other pools the first pair of bounds decides {n_decided} of "
+        f"{len(pools)} networks and rates, {n_right} of them rightly"
+    )
+
+
+def tabulate_reads(kinds: Kinds, means: Mapping[str, float]) -> pd.DataFrame:
+    """Return a row a network: weights that ever read, how often they read on average, and gaps."""
+    rows = {}
+    for kind, records in kinds.records.items():
+        dense = take_percent(records, "accuracy")
+        rows[kind] = {
+            "weights that read": percent(float(records[0].metrics["live_share"])),
+            "mean share of positions": percent(means[kind], 1),
+            **{
+                f"gap at {percent(rate)}, points": mean_text(
+                    dense - take_percent(records, f"pruned_{rate:g}")
+                )
+                for rate in kinds.rates
+            },
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.loc[sorted(rows, key=lambda kind: -means[kind])]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What stores say of weights that seldom read.
+
+    Args:
+        taps: of trained networks.
+        means: share of positions at which a weight reads, by kind.
+        kinds: the six networks; None where none are published, and so are the two below.
+        kept: what they keep and lose.
+        pools: the same of networks behind other pools.
+    """
+
+    taps: Sequence[Taps]
+    means: Mapping[str, float]
+    kinds: Kinds | None
+    kept: pd.DataFrame | None
+    pools: pd.DataFrame | None
+
+    def table(self) -> pd.DataFrame | None:
+        """Return a row a network, or None."""
+        return None if self.kinds is None else tabulate_reads(self.kinds, self.means)
+
+
+def gather_reads(stores: Sequence[Store], kinds: Kinds | None) -> Reads:
+    """Return what stores say of weights that seldom read.
+
+    Args:
+        stores: of published records, and of this machine's.
+        kinds: the six networks, from :func:`erfbook.experiments.pooled.control_dead.choose_kinds`.
+    """
+    means = count_shares()
+    kept = pools = None
+    if kinds is not None:
+        kept = kept_per_read(kinds, means)
+        study = read_whole(stores).get((kinds.scale, "vgg"))
+        if study is not None and {2, 4} <= set(study.strides):
+            pools = kept_of_pools(study)
+    return Reads(read_taps(stores), means, kinds, kept, pools)
