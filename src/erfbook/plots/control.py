@@ -125,11 +125,12 @@ def plot_reads(axes: np.ndarray, seen: Any) -> np.ndarray:
             axes[0].plot(100 * one.shares.ravel(), one.ratios.ravel(), marker, color=color,
                          alpha=0.3, markersize=4, markeredgewidth=0,
                          label=label if one is own[0] else None)  # fmt: skip
+    shares = np.linspace(0, 1, 101)
+    axes[0].plot(100 * shares, np.sqrt(shares), color=INK, linewidth=1.2, label="square root")
     axes[0].set_xlabel("positions at which the tap reads, %")
     axes[0].set_ylabel("magnitude over the middle tap's")
     axes[0].set_ylim(bottom=0)
-    if seen.taps:
-        axes[0].legend(loc="lower right")
+    axes[0].legend(loc="lower right")
     if seen.kept is not None:
         _draw_kept(axes[1], seen)
     return axes
