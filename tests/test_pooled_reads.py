@@ -102,7 +102,9 @@ def save_lawful(store, power, *, strides=(1, 2, 3), seeds=(0, 1)):
                     law = torch.where(share > 0, share**power, 0.1) * own
                     weights[name].copy_(law.expand(weights[name].shape))
             record = Record(
-                networks.pool_training().spec(config, seed), {}, weights_to_arrays(network), {}
+                networks.pool_training().spec(config, seed),
+                {"note": "made up"},
+                weights_to_arrays(network),
             )
             store.save(record)
 
@@ -120,7 +122,9 @@ def test_the_power_put_in_is_found_whatever_each_layer_prefers(store, power):
     assert len(taps) == 6 and {t.stride for t in taps} == {1, 2, 3}
     found = reads.estimate_exponents(taps)["vgg"]
     assert found.value == pytest.approx(power, abs=1e-6) and found.n == 2
-    assert power == 0 or reads.say_taps(taps) == "VGG 0.60 [0.60, 0.60] (2 seeds)"
+    assert power == 0 or (
+        reads.say_taps(taps) == "VGG 0.60 [0.60, 0.60] (2 seeds) (quarter width, made up)"
+    )
 
     def check(fit):
         assert fit([t for t in taps if t.seed == 0]) == pytest.approx(power, abs=1e-6)
@@ -143,9 +147,12 @@ def test_networks_without_weights_or_another_pool_say_nothing(store):
     assert reads.corner_ratio(taps, 0.25) > 0
     with pytest.raises(ValueError, match="read at different shares"):
         reads.fit_exponent([*taps, *taps])
-    light = dataclasses.replace(next(store.select()), arrays={})
+    taken = next(store.select())
+    light = dataclasses.replace(taken, arrays={})
     other = Store(store.folder.parent / "light")
     other.save(light)
+    quick = dataclasses.replace(light.spec, config={**light.spec.config, "name": "laptop: vgg"})
+    other.save(dataclasses.replace(taken, spec=quick))
     assert reads.read_taps([other]) == []
 
 
@@ -180,9 +187,8 @@ def test_a_gap_that_hangs_on_the_reading_alone_is_told_elsewhere_too(store):
     assert len(seen.kept) == 12 and len(seen.pools) == 2 * len(prunings.RATES)
     n_decided, n_right = reads.check_pools(seen.kept, seen.pools)
     assert n_right == n_decided >= 8
-    assert f"decides {n_decided} of 10 networks and rates, {n_right}" in reads.say_kept(
-        seen.kept, seen.pools
-    )
+    assert f"decides {n_decided} of 10 networks and rates, {n_right}" in reads.say_kept(seen)
+    assert "which does not part them" in reads.say_kept(seen)
     wrong = seen.pools.assign(gap=70 - seen.pools["gap"])
     assert reads.check_pools(seen.kept, wrong) == (n_decided, 0)
     assert seen.table().index[0] in ("base", "coarse")
@@ -197,7 +203,7 @@ def test_a_gap_that_hangs_on_the_reading_alone_is_told_elsewhere_too(store):
 def test_without_published_networks_the_chapter_says_so(store):
     seen = reads.gather_reads([store], control_dead.choose_kinds([store]))
     assert seen.table() is None and not seen.taps
-    assert reads.say_kept(seen.kept, seen.pools) == "no published record decides it yet"
+    assert reads.say_kept(seen) == "no published record decides it yet"
     fig, axes = plots.figure(1, 2)
     plots.plot_reads(axes, seen)
     plt.close(fig)

@@ -30,7 +30,7 @@ from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.experiments.weights import has_weights
 from erfbook.notation import count, percent
-from erfbook.records import Store
+from erfbook.records import Store, is_quick
 
 SIDE = 32  # px of CIFAR-10's images
 PLACES = ("corner", "edge")  # of a 3 x 3 kernel, beside its middle
@@ -49,6 +49,7 @@ class Taps:
 
     Args:
         architecture, stride, seed, scale: of the network.
+        note: what the data are, in words.
         layers: names of the convolutions.
         shares: at which of its positions a layer's corner and edge taps read.
         ratios: mean magnitude of corner and edge taps over that of the middle ones.
@@ -58,6 +59,7 @@ class Taps:
     stride: int
     seed: int
     scale: str
+    note: str
     layers: tuple[str, ...]
     shares: Float[np.ndarray, "layer 2"]
     ratios: Float[np.ndarray, "layer 2"]
@@ -86,19 +88,27 @@ def _places(kernel: np.ndarray) -> tuple[float, float]:
 
 
 def read_taps(stores: Iterable[Store]) -> list[Taps]:
-    """Measure every pooled network that a store holds the weights of, ordered by name and seed."""
+    """Measure every network trained on CIFAR-10 by a sweep that a store holds the weights of.
+
+    Those that a build trains for itself have hardly moved from their initial weights.
+
+    Returns:
+        them, ordered by architecture, scale, pool and seed.
+    """
     found: dict[str, Taps] = {}
     for store in stores:
         for record in store.select("pool-training"):
-            if record.spec.key in found or not has_weights(record):
-                continue
             config = record.spec.config
+            is_wanted = config["dataset"] == "cifar10" and not is_quick(record.spec)
+            if record.spec.key in found or not is_wanted or not has_weights(record):
+                continue
             layers, values = measure_taps(network_of(record))
             found[record.spec.key] = Taps(
                 architecture=config["architecture"],
                 stride=config["pool_stride"],
                 seed=record.spec.seed,
                 scale=config["name"].partition(":")[0],
+                note=str(record.metrics["note"]),
                 layers=layers,
                 shares=values[:, 0],
                 ratios=values[:, 1],
@@ -243,7 +253,8 @@ def say_taps(taps: Sequence[Taps]) -> str:
         f"{TITLES[name]} {power.text()} ({count(power.n, 'seed')})"
         for name, power in sorted(powers.items(), reverse=True)
     ]
-    return "; ".join(told)
+    about = sorted({f"{one.scale}, {one.note}" for one in taps})
+    return f"{', '.join(told)} ({'; '.join(about)})"
 
 
 def corner_ratio(taps: Sequence[Taps], share: float) -> float:
@@ -253,16 +264,19 @@ def corner_ratio(taps: Sequence[Taps], share: float) -> float:
     return float(every.mean()) if len(every) else float("nan")
 
 
-def say_kept(kept: pd.DataFrame | None, pools: pd.DataFrame | None) -> str:
+def say_kept(seen: Reads) -> str:
     """Say in words how the gap goes with what is kept, by either count, and elsewhere."""
-    if kept is None:
+    kept, pools = seen.kept, seen.pools
+    if kept is None or seen.kinds is None:
         return NONE_DECIDES
     middle, most, least = part_at(kept, "per_read")
     _, most_live, least_live = part_at(kept, "per_live")
+    alike = ", which does not part them" if most_live >= least_live else ""
     told = (
-        f"of {len(kept)} networks and rates, those that lose more than {middle:.0f} points keep "
-        f"{percent(most)} of the reading or less, the others {percent(least)} or more; of the "
-        f"weights that ever read, {percent(most_live)} or less and {percent(least_live)} or more"
+        f"of {len(kept)} networks and rates ({seen.kinds.scale}, {seen.kinds.note}), those that "
+        f"lose more than {middle:.0f} points keep {percent(most)} of the reading or less, the "
+        f"others {percent(least)} or more; of the weights that ever read, the former keep up to "
+        f"{percent(most_live)} and the latter from {percent(least_live)} on{alike}"
     )
     if pools is None:
         return told
