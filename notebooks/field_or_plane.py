@@ -256,7 +256,7 @@ plots.plot_reads(axes, seen);
 # the gap at {glue:text}`shown_rate:.0%` by {glue:text}`shown_total_gap:+.1f`, of which field {glue:text}`shown_field_gap:+.1f`, detail {glue:text}`shown_detail_gap:+.1f`, plane {glue:text}`shown_plane_gap:+.1f`. Where two parts are large and of opposite sign, what the pool does by itself says little of either.
 # Dead weights are in the field's part: what *deep* gains on *base*, pruned, is {glue:text}`deep_line`, and where as many of the weights that read the image are kept, gaps differ from that of *base* by {glue:text}`equal_line`.
 #
-# What tells all of these networks apart is how often their weights read the image, and not padding: {glue:text}`kept_line`.
+# What tells all of these networks apart is how often their weights read the image, and not padding: what is kept of that goes with the gap ({ref}`sec-fp-reads`).
 
 # %%
 run.finish()
