@@ -155,7 +155,7 @@ for study in deciding:
     for name, result in prunings_trends.name_study(study, f"cifar_{study.architecture}"):
         run.report(name, **result)
 run.report("cifar_line", prunings_trends.say_deciding(deciding))
-full = [whole[study.scale, study.architecture] for study in deciding]  # with single seeds
+full = prunings_study.choose_shown(whole)  # with single seeds, and what decides nothing yet
 prunings_tables.tabulate_paper(prunings_tables.TABLE_1, full, studies)
 
 # %% tags=["hide-input"]

@@ -291,6 +291,22 @@ def test_only_all_of_cifar_with_two_seeds_of_three_pools_decides():
     assert not prunings_study._is_whole(study(rows, rows, dataset="patches32")[0], "cifar10")
 
 
+def test_what_decides_nothing_yet_is_shown_all_the_same():
+    rows = [[0.9, 0.8]] * 4
+    show = prunings_study.choose_shown
+    assert show({}) == []
+    assert [
+        s.scale for s in show(prunings_study.gather(study(rows, rows, seeds=(1, 0, 0, 1))))
+    ] == ["quarter width"]
+    half = study(rows, rows, name="half width", seeds=(1, 1, 1, 1))
+    both = prunings_study.gather(half + study(rows, rows, seeds=(1, 2, 2, 2)))
+    (shown,) = show(both)  # the scale that decides before the better one that does not
+    assert shown.scale == "quarter width" and shown.strides == (1, 2, 3, 4)
+    assert [s.scale for s in show(prunings_study.gather(half))] == ["half width"]
+    changed = study(rows, rows, name="quarter width, printed recipe")
+    assert show(prunings_study.gather(changed)) == []
+
+
 def test_the_paper_s_differences_are_those_of_its_columns():
     """Within rounding of the three printed numbers: half a unit of the last digit each."""
     for table in prunings_tables.PAPER_TABLES.values():

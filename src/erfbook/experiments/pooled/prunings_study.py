@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from erfbook.experiments.estimates import Estimate
+from erfbook.experiments.pooled.networks import TITLES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.records import Record, Store
 
@@ -198,6 +199,19 @@ def choose_deciding(studies: Mapping[tuple[str, str], Study], architecture: str)
             if chosen.n_seeds > 1:
                 return chosen
     return None
+
+
+def choose_shown(studies: Mapping[tuple[str, str], Study]) -> list[Study]:
+    """Return what a page shows of each architecture, whole, whether or not it decides anything.
+
+    It is the study whose scale decides, single seeds included, or else the best one there is.
+    """
+    shown = []
+    for architecture in TITLES:
+        deciding = choose_deciding(studies, architecture)
+        scales = DECIDING if deciding is None else (deciding.scale,)
+        shown += [studies[s, architecture] for s in scales if (s, architecture) in studies][:1]
+    return shown
 
 
 def _is_whole(record: Record, dataset: str) -> bool:
