@@ -214,7 +214,7 @@ control_tables.tabulate_swaps(shown)
 # ## Weights that seldom read
 #
 # **Dead weights are one end of a scale.** Along an axis of $m$ positions a tap that lies $t$ steps of $d$ from the middle reads at $(m - |t|\,d)/m$ of them and multiplies padding at the others; the shares of rows and columns multiply. On a plane of 2 × 2 a corner tap reads at one position of four.
-# Wider pools and dilated kernels lower these shares in all layers, also where no weight is dead: the last column but one of the table {ref}`above <sec-fp-dead>`.
+# Wider pools and dilated kernels lower these shares in the layers behind them, also where no weight is dead: the last column but one of the table {ref}`above <sec-fp-dead>`.
 #
 # A weight learns from the positions at which it reads and decays at every step. So it should be the smaller the less it reads, and a ranking by size should take it early. The first is asked of the published networks, each layer's outer taps against the same layer's behind other pools; the second of the networks above.
 

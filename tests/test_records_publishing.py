@@ -34,7 +34,7 @@ def book(tmp_path, monkeypatch):
     [
         (record("laptop, short"), "of a profile that a build runs itself"),
         (record("smoke: vgg"), "of a profile that a build runs itself"),
-        (record(""), "of a profile that a build runs itself"),
+        (record(""), "of settings without a name, for which there is erfbook records merge"),
         (record(dirty=True), "made by code with local changes"),
         (record("half width"), "of an older version of the experiment"),
     ],

@@ -62,8 +62,15 @@ def run(options: argparse.Namespace) -> int:
         RunError: something cannot be read or written.
     """
     stores = _open(options.folder, options.action)
-    actions = {"list": _list, "show": _show, "verify": _verify, "merge": _merge, "export": _export}
-    return {**actions, "publish": _publish}[options.action](stores, options)
+    actions = {
+        "list": _list,
+        "show": _show,
+        "verify": _verify,
+        "merge": _merge,
+        "export": _export,
+        "publish": _publish,
+    }
+    return actions[options.action](stores, options)
 
 
 def _open(folder: str | None, action: str) -> list[Store]:

@@ -75,6 +75,8 @@ def publish(
 
 
 def _why_not(record: Record, latest: int) -> str:
+    if "name" not in record.spec.config:
+        return "of settings without a name, for which there is erfbook records merge"
     if is_quick(record.spec):
         return "of a profile that a build runs itself"
     if record.spec.version < latest:
