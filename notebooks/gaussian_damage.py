@@ -79,8 +79,8 @@ fig, axes = plots.figure(1, 2, height=3.1)
 plots.plot_damage_corners(axes, optima);
 
 # %% [markdown]
-# Two searches that know nothing of this agree. *Trying all kernels* whose weights are multiples of 1/8 (3 × 3: {glue:text}`optimum_tried_3:d` kernels) or 1/4 (5 × 5: {glue:text}`optimum_tried_5:d`;
-# 7 × 7: {glue:text}`optimum_tried_7:d`), in whole numbers, the sum has {glue:text}`optimum_n_trace_3:d`, {glue:text}`optimum_n_trace_5:d` and {glue:text}`optimum_n_trace_7:d` maximisers, the area one each, the widest direction
+# Two searches that know nothing of this agree. *Trying all kernels* whose weights are multiples of 1/8 (3 × 3: {glue:text}`optimum_tried_3:,d` kernels) or 1/4 (5 × 5: {glue:text}`optimum_tried_5:,d`;
+# 7 × 7: {glue:text}`optimum_tried_7:,d`), in whole numbers, the sum has {glue:text}`optimum_n_trace_3:d`, {glue:text}`optimum_n_trace_5:d` and {glue:text}`optimum_n_trace_7:d` maximisers, the area one each, the widest direction
 # {glue:text}`optimum_n_greatest_3:d` each. *Ascents* from random kernels end at the same maxima; both criteria are concave, so the tangent plane bounds what an ascent can have missed: at most
 # {glue:text}`optimum_gap_words`. On the sum they end wherever they happen to arrive, with {glue:text}`optimum_share_lowest:.2f` to {glue:text}`optimum_share_highest:.2f` of the weight on one diagonal.
 #
@@ -132,7 +132,7 @@ plots.plot_damage_limit(axes, limits);
 # **Measured fields are where the theory puts them, and metrics disagree about corners.** Networks of {glue:text}`field_depth:d` layers of 16 channels with ReLU, {glue:text}`n_networks:d` of each kind, on planes that hold the whole field. The prediction propagates the variances exactly and takes the
 # root, to which $|g|$ is proportional where the gradient is Gaussian. It has no free parameter, and the measured ratios deviate from it by at most {glue:text}`ratio_error:.0%`.
 #
-# Kernels with {term}`sparse connections` have nine taps at random places of a window, drawn once for each output channel; {term}`dilated <dilation>` ones span the same window on a grid. All have the same number of weights ({glue:text}`fields_n_weights:d` in the convolutions).
+# Kernels with {term}`sparse connections` have nine taps at random places of a window, drawn once for each output channel; {term}`dilated <dilation>` ones span the same window on a grid. All have the same number of weights ({glue:text}`fields_n_weights:,d` in the convolutions).
 
 # %%
 options = {"dataset": "patches32", "depth": p.field_depth, "shrink": 1, "norm": False}

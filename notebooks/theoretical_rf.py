@@ -141,7 +141,7 @@ plots.plot_single_path(ax, path, 16, [2, 0]);
 # On {glue:text}`path_stacks:d` random stacks of up to six convolutions (kernel, stride, padding and {term}`dilation` all vary), recurrence, closed form and the analysis of the
 # traced network were compared: {glue:text}`path_wrong_size:d` sizes, {glue:text}`path_wrong_stride:d` strides and {glue:text}`path_wrong_padding:d` paddings differ. Then the stacks were
 # executed with a NaN in one pixel at a time, which reaches exactly the units that see it: of {glue:text}`path_units:d` units inside the image
-# {glue:text}`path_wrong_region:d` see another region and {glue:text}`path_wrong_centre:d` have another centre, and of {glue:text}`path_pairs:d` pairs of pixel and unit
+# {glue:text}`path_wrong_region:d` see another region and {glue:text}`path_wrong_centre:d` have another centre, and of {glue:text}`path_pairs:,d` pairs of pixel and unit
 # {glue:text}`path_wrong_inverse:d` contradict {eq}`eq-tr-inverse`.
 #
 # The formulas describe the plane that padding extends. At the border, cutting a region off at the image is not always enough: {glue:text}`path_overstated:d` of

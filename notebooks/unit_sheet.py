@@ -78,7 +78,7 @@ plots.plot_sheet_responses(ax, found);
 # ## What this can't tell, and what would refute it
 #
 # One channel is an anecdote: whether positions differ is tested over many channels in the chapter on positions. Pictures are what raises the response most along one path from one start, not the only thing the unit answers to. The last tenth of the steps raised the response by {glue:text}`still_rising:.1%`. A pixel outside a box that differs from the
-# start would refute the exact field: {glue:text}`outside_moved:d` such values were found.
+# start would refute the exact field: {glue:text}`outside_moved:,d` such values were found.
 #
 # ## Summary
 #

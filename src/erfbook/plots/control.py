@@ -113,7 +113,7 @@ def plot_reads(axes: np.ndarray, seen: Any) -> np.ndarray:
     Args:
         axes: two.
         seen: has ``taps`` (each with ``architecture``, ``shares`` and ``ratios``), ``means`` by
-            kind, and the tables ``kept`` and ``pools``, None where there is nothing.
+            kind, and the tables ``kept``, ``pools`` and ``other``, None where there is nothing.
     """
     styles = {
         "resnet50": ("ResNet-50", COLORS["random"], "s"),
@@ -147,6 +147,9 @@ def _draw_kept(ax: Any, seen: Any) -> None:
                      markerfacecolor=color if is_highest else "none")  # fmt: skip
     if seen.pools is not None:
         _scatter(ax, seen.pools, fmt="x", color=INK, markersize=5, label="other pools")
+    if seen.other is not None:
+        _scatter(ax, seen.other, fmt="*", color=INK, markersize=7, markerfacecolor="none",
+                 label="ResNet-50")  # fmt: skip
     ax.set_xlabel("weights kept, % of the reading")
     ax.set_ylabel("gap, points")
     ax.set_ylim(bottom=-3)

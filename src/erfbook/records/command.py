@@ -20,31 +20,35 @@ from erfbook.records.store import Store
 from erfbook.records.under_way import find_under_way
 from erfbook.records.words import duration, flatten, ranges, size, table, tell_apart
 
+OWN = "folder of records (default: this project's own)"
+EVERY = "folder of records (default: this project's own, and the published ones)"
+BOOK = "folder of published records (default: the book's)"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    def action(name: str, help: str) -> argparse.ArgumentParser:
+    def action(
+        name: str, help: str, option: str = "--folder", folder: str = OWN
+    ) -> argparse.ArgumentParser:
         added = actions.add_parser(name, help=help, description=help)
-        where = "--into" if name in ("merge", "publish") else "--folder"
-        text = "folder of records (default: this project's own"
-        text += ", and the published ones)" if name in ("list", "show", "verify") else ")"
-        text = "folder of published records (default: the book's)" if name == "publish" else text
-        added.add_argument(where, dest="folder", metavar="FOLDER", help=text)
+        added.add_argument(option, dest="folder", metavar="FOLDER", help=folder)
         return added
 
-    listed = action("list", "a table of the records, and the runs under way")
+    listed = action("list", "a table of the records, and the runs under way", folder=EVERY)
     listed.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="only its records")
-    shown = action("show", "one record: settings, results, arrays, provenance")
+    shown = action("show", "one record: settings, results, arrays, provenance", folder=EVERY)
     shown.add_argument("key", metavar="KEY", help="the first digits of its key")
-    action("verify", "read every record; name the bad ones, and the sizes")
-    merged = action("merge", "take the records of exported files or of folders")
+    action("verify", "read every record; name the bad ones, and the sizes", folder=EVERY)
+    merged = action("merge", "take the records of exported files or of folders", "--into")
     merged.add_argument("sources", nargs="+", metavar="SOURCE", help="exported file, or folder")
     merged.add_argument(
         "--prefer", metavar="WHOSE", help="in conflicts: theirs replaces, ours keeps"
     )
-    published = action("publish", "put finished runs of the paper profile among the book's records")
+    published = action(
+        "publish", "put finished runs of the paper profile among the book's records", "--into", BOOK
+    )
     published.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="whose runs")
     exported = action("export", "write the records as one file")
     exported.add_argument("file", metavar="FILE", help="a .zip")
@@ -79,16 +83,22 @@ def _open(folder: str | None, action: str) -> list[Store]:
         into = folder or places.published
         if into is None:
             raise UserError("there is no book here to publish in; name a folder with --into")
-        return [Store(places.own), *_open(str(into), "merge")]
-    if folder is None:
-        every = [places.own] if places.published is None else [places.own, places.published]
-        return [Store(f) for f in (every if action in ("list", "show", "verify") else every[:1])]
+        return [Store(places.own), _open_named(into, is_written=True)]
+    if folder is not None:
+        return [_open_named(folder, is_written=action == "merge")]
+    folders = [places.own]
+    if action in ("list", "show", "verify") and places.published is not None:
+        folders.append(places.published)
+    return [Store(path) for path in folders]
+
+
+def _open_named(folder: str | Path, *, is_written: bool) -> Store:
     path = Path(folder).expanduser()
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file; name a folder of records")
-    if not path.exists() and action != "merge":
+    if not path.exists() and not is_written:
         raise UserError(f"there is no folder {path}")
-    return [Store(path)]
+    return Store(path)
 
 
 def _records(stores: Sequence[Store], experiment: str | None = None) -> Iterator[Record]:

@@ -187,12 +187,12 @@ def kept_per_read(kinds: Kinds, means: Mapping[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def kept_of_pools(study: Study, strides: Iterable[int] = (2, 4)) -> pd.DataFrame:
+def kept_of_pools(study: Study, strides: Iterable[int]) -> pd.DataFrame:
     """Return the same of networks behind pools that are not among the six, at all of their rates.
 
     Args:
         study: of ``pool-pruning``.
-        strides: of the pools; 1 and :data:`STRIDE` are *base* and *strided*.
+        strides: of the pools; 1 and :data:`STRIDE` are *base* and *strided* of VGG.
     """
     rows = []
     for stride in strides:
@@ -287,6 +287,22 @@ def say_kept(seen: Reads) -> str:
     )
 
 
+def say_other(seen: Reads) -> str:
+    """Say in words what those bounds are worth for ResNet-50, and where its own lie."""
+    if seen.kept is None or seen.other is None or seen.kinds is None:
+        return NONE_DECIDES
+    pools = ", ".join(sorted(set(seen.other["kind"])))
+    n_decided, n_right = check_pools(seen.kept, seen.other)
+    middle, most, least = part_at(seen.other, "per_read")
+    alike = ", which does not part them" if most >= least else ""
+    return (
+        f"behind {pools} ({seen.kinds.scale}, {seen.kinds.note}) these bounds decide {n_decided} "
+        f"of {len(seen.other)} networks and rates, {n_right} of them rightly; those that lose more "
+        f"than {middle:.0f} points keep {percent(most)} of the reading or less, the others "
+        f"{percent(least)} or more{alike}"
+    )
+
+
 def tabulate_reads(kinds: Kinds, means: Mapping[str, float]) -> pd.DataFrame:
     """Return a row a network: weights that ever read, how often they read on average, and gaps."""
     rows = {}
@@ -313,9 +329,10 @@ class Reads:
     Args:
         taps: of trained networks.
         means: share of positions at which a weight reads, by kind.
-        kinds: the six networks; None where none are published, and so are the two below.
+        kinds: the six networks; None where none are published, and so are those below.
         kept: what they keep and lose.
         pools: the same of networks behind other pools.
+        other: the same of ResNet-50 behind pools of any stride.
     """
 
     taps: Sequence[Taps]
@@ -323,6 +340,7 @@ class Reads:
     kinds: Kinds | None
     kept: pd.DataFrame | None
     pools: pd.DataFrame | None
+    other: pd.DataFrame | None
 
     def table(self) -> pd.DataFrame | None:
         """Return a row a network, or None."""
@@ -337,10 +355,14 @@ def gather_reads(stores: Sequence[Store], kinds: Kinds | None) -> Reads:
         kinds: the six networks, from :func:`erfbook.experiments.pooled.control_dead.choose_kinds`.
     """
     means = count_shares()
-    kept = pools = None
+    kept = pools = other = None
     if kinds is not None:
         kept = kept_per_read(kinds, means)
-        study = read_whole(stores).get((kinds.scale, "vgg"))
+        studies = read_whole(stores)
+        study = studies.get((kinds.scale, "vgg"))
         if study is not None and {2, 4} <= set(study.strides):
-            pools = kept_of_pools(study)
-    return Reads(read_taps(stores), means, kinds, kept, pools)
+            pools = kept_of_pools(study, (2, 4))
+        study = studies.get((kinds.scale, "resnet50"))
+        if study is not None:
+            other = kept_of_pools(study, study.strides)
+    return Reads(read_taps(stores), means, kinds, kept, pools, other)
