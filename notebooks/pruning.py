@@ -225,7 +225,7 @@ prunings_tables.tabulate_recipes([*whole.values(), *studies])
 # (sec-pr-redo)=
 # ### Without training
 #
-# **Published networks are pruned here anew**, {glue:text}`n_redone:d` so far: their weights are in records of the experiment `pool-training`, convolutions and head in half precision, which is what every number above was measured with. Where CIFAR-10 is at hand both accuracies must come out as recorded; elsewhere the shares that each layer loses must, and patches of photographs show how often the pruned network still answers as the dense one does.
+# **Published networks are pruned here anew**, {glue:text}`n_redone:d` so far: their weights are in records of the experiment `pool-training`, convolutions and head in half precision, which is what every number above was measured with. Where CIFAR-10 is at hand both accuracies of those with less than a million parameters must come out as recorded; elsewhere the shares that each layer loses must, and patches of photographs show how often the pruned network still answers as the dense one does.
 
 # %%
 redone = prunings_redo.redo_all([run.published])

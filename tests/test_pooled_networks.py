@@ -106,6 +106,10 @@ def test_a_published_network_is_pruned_anew_as_its_records_say(tmp_path):
     other = prunings_redo.redo(dataclasses.replace(trained, spec=elsewhere), None)
     assert other.here is other.recorded is other.share_error is None
     assert prunings_redo.tabulate_redone([]) is None
+    large = {**trained.metrics, "n_parameters": 1 + prunings_redo.MOST_PARAMETERS}
+    spared = prunings_redo.redo(dataclasses.replace(trained, metrics=large), record)
+    assert spared.here is None and spared.recorded == redone.recorded
+    assert spared.share_error == redone.share_error
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from erfbook.notation import round_to
 from erfbook.records import Record, Store
 
 STAND_IN = "patches32"  # images for those who do not have the network's own
-MOST_PARAMETERS = 1_000_000  # of a network that a reader's processor asks in seconds
+MOST_PARAMETERS = 1_000_000  # of a network that a reader's processor asks of a test set in seconds
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Redone:
 
 
 def redo_all(stores: Iterable[Store]) -> list[Redone]:
-    """Prune every small network that a store holds, at 90 %, all layers ranked together."""
+    """Prune every network that a store holds the weights of, at 90 %, all layers ranked together."""
     found: dict[str, Record] = {}
     pruned: dict[tuple[str, int], Record] = {}
     for store in stores:
         for record in store.select("pool-training"):
-            if has_weights(record) and record.metrics["n_parameters"] <= MOST_PARAMETERS:
+            if has_weights(record):
                 found.setdefault(record.spec.key, record)
         for record in store.select(EXPERIMENT):
             pruned.setdefault((record.spec.config["name"], record.spec.seed), record)
@@ -62,7 +62,7 @@ def redo_all(stores: Iterable[Store]) -> list[Redone]:
 
 
 def redo(record: Record, pruned: Record | None) -> Redone:
-    """Load a record's network and prune it.
+    """Load a record's network and prune it; a large one is asked of the stand-in at any rate.
 
     Args:
         record: of ``pool-training``.
@@ -70,7 +70,10 @@ def redo(record: Record, pruned: Record | None) -> Redone:
     """
     config = record.spec.config
     name = config["dataset"]
-    is_own = datasets.is_present(name) and datasets.fingerprint(name) == record.spec.data
+    is_small = record.metrics["n_parameters"] <= MOST_PARAMETERS
+    is_own = (
+        is_small and datasets.is_present(name) and datasets.fingerprint(name) == record.spec.data
+    )
     data = datasets.load(STAND_IN)
     if is_own:
         data = datasets.load(name).limited(config["n_train"], config["n_test"])
