@@ -45,7 +45,7 @@ class Redone:
 
 
 def redo_all(stores: Iterable[Store]) -> list[Redone]:
-    """Prune every network that a store holds the weights of, at 90 %, all layers ranked together."""
+    """Prune every network whose weights a store holds, at 90 %, all layers ranked together."""
     found: dict[str, Record] = {}
     pruned: dict[tuple[str, int], Record] = {}
     for store in stores:
