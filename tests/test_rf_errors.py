@@ -71,6 +71,12 @@ def test_further_inputs_are_asked_for_by_name():
     one_line(error)
     with pytest.raises(rf.TraceError, match=r"\(mask\) as args="):
         rf.analyze(Masked(), (1, 8, 8))
+    with pytest.raises(rf.TraceError, match="cannot be called with an image alone: missing"):
+        rf.analyze(Masked(), (1, 8, 8))
+    with pytest.raises(
+        rf.TraceError, match="cannot be called with an image, int, int, scale: too many"
+    ):
+        rf.analyze(Pair(), (1, 8, 8), args=(3, 4), kwargs={"scale": 2})
 
 
 def test_further_inputs_are_no_part_of_the_image():

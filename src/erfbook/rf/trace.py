@@ -100,10 +100,11 @@ def _check_arguments(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str,
             for p in list(signature.parameters.values())[1:]
             if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         ]
+        given = ", ".join(["an image", *(type(a).__name__ for a in args), *sorted(kwargs)])
         raise TraceError(
-            f"{type(model).__name__}.forward cannot be called with an image, {len(args)} further "
-            f"arguments and {sorted(kwargs)}: {error}; pass what it needs besides the image "
-            f"({', '.join(needed) or 'nothing'}) as args=(...) or kwargs={{...}}"
+            f"{type(model).__name__}.forward cannot be called with "
+            f"{given if args or kwargs else 'an image alone'}: {error}; pass what it needs besides "
+            f"the image ({', '.join(needed) or 'nothing'}) as args=(...) or kwargs={{...}}"
         ) from error
 
 
