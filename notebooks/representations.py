@@ -16,7 +16,7 @@
 # **Question.** Section 3.3 of {cite:t}`avendano` compares the layers of two trainings that differ in their seed alone, and reports that behind a large {term}`receptive field` the deepest layers diverge while the others stay alike. Do they, and is it the field?
 #
 # **Answer in one line.** On all of CIFAR-10: {glue:text}`cifar_line`. In this run, VGG-like networks: {glue:text}`vgg_answer`; ResNet-50: {glue:text}`resnet_answer`. But a pool sets apart seeds that have learned nothing, too: before training the same deep layers lose {glue:text}`vgg_untrained_deep_drop:.2f` (VGG-like) and {glue:text}`resnet_untrained_deep_drop:.2f` (ResNet-50) of their CKA from the smallest to the largest pool,
-# after it {glue:text}`vgg_deep_drop:.2f` and {glue:text}`resnet_deep_drop:.2f`.
+# after it {glue:text}`vgg_deep_drop:.2f` and {glue:text}`resnet_deep_drop:.2f`. And a few images that lie far from all others can be most of a layer, and of its CKA ({ref}`sec-re-farthest`).
 #
 # The paper's only evidence is a figure of four heat maps. Here the same maps get numbers, intervals over networks, a control (the same networks before training), and a check of the measure itself.
 # The chapter decides the claims `avendano.fig3.*` of the scoreboard.
@@ -27,7 +27,7 @@ profile = "laptop"  # smoke, laptop or paper
 # %% tags=["hide-input"]
 from erfbook import plots
 from erfbook.book import page
-from erfbook.experiments.pooled import likeness_bias, likeness_study, likeness_tables
+from erfbook.experiments.pooled import likeness, likeness_bias, likeness_study, likeness_tables
 
 run = page.begin("representations", globals())
 p = run.parameters
@@ -142,7 +142,7 @@ plots.plot_likeness_field(axes, families);
 # (sec-re-choices)=
 # ## What the answer depends on
 #
-# **The same loss by other readings.** The biased estimate; a half and an eighth of the images; means over the plane, which leave every pool as many features as channels; the last convolution of a block before the addition instead of the sum; and the untrained networks.
+# **The same loss by other readings.** The biased estimate; a half and an eighth of the images; means over the plane, which leave every pool as many features as channels; the last convolution of a block before the addition instead of the sum; all images {ref}`at equal length <sec-re-farthest>`; and the untrained networks.
 
 # %% mystnb={"figure": {"name": "fig-likeness-choices", "caption": "CKA that deep layers lose from the smallest to the largest field, by reading, with 95 % intervals over networks where there are any. Orange: before training."}, "image": {"alt": "Two panels with a point for each reading beside a line at zero."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.0, sharey=True)
@@ -178,6 +178,27 @@ fig, axes = plots.figure(1, 2, height=3.4, sharey=True)
 plots.plot_likeness_depth(axes, shown);
 
 # %% [markdown]
+# (sec-re-farthest)=
+# ## A few images can be a layer
+#
+# **Linear CKA weighs an image by its squared distance from the mean of all.** Where a few images lie far from the rest, it compares little else. Such *dominant datapoints* are known from wide and deep networks, and they are others for another seed {cite:p}`nguyen2022`; moving a few points far enough lowers CKA, however alike the others are {cite:p}`davari2023`.
+# So the networks above are asked two more things: how much of a layer's variance belongs to the {glue:text}`farthest:.0%` of the images that lie farthest out, and what CKA is when each image's output, less the mean, is scaled to the same length before anything else. Then only directions count.
+
+# %% tags=["hide-input"]
+run.report("farthest", likeness.FARTHEST)
+run.report("farthest_line", likeness_tables.say_farthest(shown))
+run.report("farthest_both", shown[1].members[-1].farthest_both)
+run.report("farthest_title", shown[1].title);
+# %% mystnb={"figure": {"name": "fig-likeness-farthest", "caption": "Above: what the {glue:text}`farthest:.0%` of the images that are farthest from the mean hold of each layer's variance, mean over networks; dotted, their share of the images. Below: CKA of two seeds with all images at equal length. Networks and data as in the figure before ({glue:text}`shown`); bands span the pairs, the red line marks the middle layer."}, "image": {"alt": "Four panels over depth, VGG left and ResNet-50 right. Above, shares of variance: low in the VGG-like network, rising to nearly all of it in ResNet-50's deep layers. Below, CKA at equal length, which stays high at most depths."}} tags=["hide-input"]
+fig, axes = plots.figure(2, 2, height=2.7, sharey="row")
+plots.plot_likeness_farthest(axes, shown, likeness.FARTHEST);
+
+# %% [markdown]
+# **What the farthest images hold.** {glue:text}`farthest_line`.
+#
+# In two seeds of {glue:text}`farthest_title` behind the largest pool, {glue:text}`farthest_both:.0%` of these images are the same, where chance gives {glue:text}`farthest:.0%`; mean over deep layers. Where a loss of CKA goes away at equal length, two networks differ in which few images they set apart, and not in what they make of the others.
+# A heat map of CKA shows both as the same dark square, and the paper's figure 3 does not say which it is. The verdicts below keep the paper's measure.
+#
 # ## What would refute it
 #
 # The paper's statement has three parts: deep layers of two seeds become less alike as the field grows, early ones much less so, and inside one network deep layers part from the rest. An interval of the first that holds zero, or early layers that lose as much, would refute it for the networks measured.

@@ -22,7 +22,7 @@ from erfbook.experiments.pooled.plans import SMOKE, SMOKE_RESNET
 from erfbook.experiments.registry import Workspace, obtain
 from erfbook.models.pooled import pooled_resnet50, pooled_vgg
 from erfbook.records import Record, Spec, Store
-from erfbook.similarity import linear_cka
+from erfbook.similarity import linear_cka, represent
 from erfbook.similarity.layers import choose_modules
 
 TINY = dataclasses.replace(SMOKE, n_train=64, n_test=40, width=1 / 32)
@@ -148,7 +148,7 @@ def test_one_pair_has_no_interval_and_no_p_value():
     assert math.isnan(likeness_study.p_value(e))
 
 
-def toy(field, seeds, deep, *, images=1000, whole=True, name="usual recipe"):
+def toy(field, seeds, deep, *, images=1000, whole=True, name="usual recipe", held=0.5, version=2):
     """A record whose early layers have CKA 0.8 and whose deep ones ``deep``."""
     network = dataclasses.asdict(
         dataclasses.replace(
@@ -163,7 +163,8 @@ def toy(field, seeds, deep, *, images=1000, whole=True, name="usual recipe"):
         "layers": layers, "seeds": list(seeds), "field_px": field, "n_images": images,
         "n_parts": [500, 250, 125], "accuracies": [0.9, 0.9], "note": "toy", "n_features": [9] * 4,
     }  # fmt: skip
-    arrays = {"trained_means": curve}
+    arrays = {"trained_means": curve, "farthest_share": np.full((2, 4), held)}
+    arrays |= {"farthest_both": np.array([1, 1, 0.2, 0.4]), "trained_curve_equal": curve + 0.1}
     for state in ("trained", "untrained"):
         arrays |= {f"{state}_{m}": matrix for m in ("between", "within", "within_other")}
         for suffix in ("", "_500", "_250", "_125"):
@@ -171,7 +172,7 @@ def toy(field, seeds, deep, *, images=1000, whole=True, name="usual recipe"):
             arrays |= {f"{state}_curve{suffix}": level, f"{state}_curve_biased{suffix}": level}
     config = {"network": network, "dataset": network["dataset"]}
     return Record(
-        Spec("pool-likeness", 1, config, seeds[0] * 10 + seeds[1], "toy"), metrics, arrays
+        Spec("pool-likeness", version, config, seeds[0] * 10 + seeds[1], "toy"), metrics, arrays
     )
 
 
@@ -208,6 +209,24 @@ def test_known_losses_come_out(tmp_path):
     line = likeness_tables.say_deciding(families)
     assert line.startswith(f"{family.title}, 4 seeds: deep layers of two seeds are less alike")
     assert "beside" not in line
+    farthest = likeness_tables.say_farthest([family])
+    levels = [family.level("deep")[i].value for i in (0, -1)]
+    more = " and ".join(f"{level + 0.1:.2f}" for level in levels)
+    assert "423 px, they hold 50 % and 50 % of it" in farthest
+    assert f"and with images at equal length {more} (toy)" in farthest
+    assert math.isclose(family.members[0].farthest_both, 0.3)
+
+
+def test_the_farthest_images_are_found_and_those_of_both_networks_counted():
+    def rows(far):
+        found = torch.randn(100, 5, generator=torch.Generator().manual_seed(0)) / 100
+        found[far, 0] += torch.tensor([30.0, 40.0])
+        table = torch.nn.Sequential(torch.nn.Embedding.from_pretrained(found))
+        return represent(table, [torch.arange(100)], layers=["0"])
+
+    found = likeness.find_farthest([rows([3, 4]), rows([4, 5])])
+    assert found["farthest_share"].shape == (2, 1) and (found["farthest_share"] > 0.9).all()
+    assert found["farthest_both"].tolist() == [0.5]
 
 
 def test_published_vgg_stands_beside_the_claim_and_takes_the_place_of_this_run(tmp_path):
@@ -221,6 +240,19 @@ def test_published_vgg_stands_beside_the_claim_and_takes_the_place_of_this_run(t
     assert shown[0] is family and shown[1] is ours[1]
 
 
+def test_what_is_published_is_shown_before_it_decides(tmp_path):
+    store = save(tmp_path, (213, 318, 423), 2)
+    published = likeness_tables.read_families([store])
+    ((key, family),) = published.items()
+    assert key[1] == "resnet50" and likeness_tables.choose_deciding(published) is None
+    ours = dataclasses.replace(family), dataclasses.replace(family)
+    shown = likeness_tables.choose_shown(published, ours)
+    assert shown[0] is ours[0] and shown[1] is family
+    line = likeness_tables.say_deciding(published)
+    assert line.startswith("no published record decides it yet; so far ")
+    assert "ResNet-50" in line and "behind 3 pools" in line and "one pair" in line
+
+
 @pytest.mark.parametrize(
     "fields, n, options",
     [
@@ -229,6 +261,7 @@ def test_published_vgg_stands_beside_the_claim_and_takes_the_place_of_this_run(t
         ((108, 213, 318, 423), 4, {"images": 250}),
         ((108, 213, 318, 423), 4, {"whole": False}),
         ((108, 213, 318, 423), 4, {"name": "laptop"}),
+        ((108, 213, 318, 423), 4, {"version": 1}),
     ],
 )
 def test_anything_less_than_the_papers_protocol_decides_nothing(tmp_path, fields, n, options):

@@ -177,6 +177,59 @@ def test_the_first_images_alone_are_what_they_would_be_alone():
         represent(model, batches).first(21)
 
 
+class Lookup(nn.Module):
+    """Gives each image, a number, its row of a table."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = nn.Embedding.from_pretrained(rows)
+
+    def forward(self, x):
+        return self.rows(x)
+
+
+def as_given(*tables):
+    numbers = [torch.arange(len(tables[0]))]
+    return [represent(Lookup(rows), numbers) for rows in tables]
+
+
+def test_shares_and_equal_length_are_those_of_the_rows():
+    x, y = torch.randn(2, 30, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    first, second = as_given(x, y + x)
+    far = (x - x.mean(0)).pow(2).sum(1)
+    assert torch.allclose(first.shares()[0], far / far.sum(), rtol=1e-12)
+
+    def check(version):
+        found = compare_representations(first.at_equal_length(), second.at_equal_length()).matrix
+        assert abs(found.item() - version(x, y + x)) < TOLERANCE
+
+    def equal(rows):
+        return nn.functional.normalize(rows - rows.mean(0))
+
+    check(lambda a, b: linear_cka(equal(a), equal(b)))
+    rejects(check, linear_cka)
+    rejects(check, lambda a, b: linear_cka(*(nn.functional.normalize(r) for r in (a, b))))
+
+
+def test_an_image_far_from_all_others_decides_a_cka_unless_lengths_are_equal():
+    x = torch.randn(100, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    one, other = x.clone(), x.clone()
+    one[3, 0] += 1000
+    other[7, 1] += 1000  # the same layer, but for one image each
+    first, second = as_given(one, other)
+    assert first.shares()[0, 3] > 0.98 and second.shares()[0, 7] > 0.98
+    assert abs(compare_representations(first, second).matrix.item()) < 0.01
+    lengths = (r.at_equal_length() for r in (first, second))
+    assert compare_representations(*lengths).matrix.item() > 0.8
+
+
+def test_an_image_at_the_mean_stays_there():
+    x = torch.tensor([[0.0, 0], [1, 0], [-1, 0], [0, 2], [0, -2]], dtype=torch.float64)
+    (found,) = as_given(x)
+    assert found.at_equal_length().diagonal.tolist() == [[0, 1, 1, 1, 1]]
+    assert torch.isfinite(found.at_equal_length().below).all()
+
+
 def test_minibatches_average_the_estimate_of_each():
     a, b, batches = seeded(InPlace, 0), seeded(InPlace, 1), images((5, 9, 6))
 

@@ -57,30 +57,67 @@ def plot_likeness_within(axes: np.ndarray, families) -> np.ndarray:
     return axes
 
 
-def plot_likeness_depth(axes: np.ndarray, families) -> np.ndarray:
-    """Draw each layer's CKA with itself in another seed, a line a pool; untrained ones dotted."""
+def plot_likeness_depth(axes: np.ndarray, families, choice: str = "main") -> np.ndarray:
+    """Draw each layer's CKA with itself in another seed, a line a pool; untrained ones dotted.
+
+    Args:
+        axes: one an architecture.
+        families: pools of one network each, the smallest field first.
+        choice: which reading of CKA; the untrained are drawn beside the main one alone.
+    """
     for ax, family in zip(axes, families, strict=True):
-        styles = _POOLS[len(_POOLS) - len(family.members) :]  # the smallest pool may be missing
-        for member, (color, marker) in zip(family.members, styles, strict=True):
-            curves = member.curves()
-            depth = np.arange(1, curves.shape[1] + 1)
-            every = max(1, len(depth) // 12)
-            ax.plot(depth, curves.mean(0), color=color, marker=marker, markersize=4, linewidth=1.6,
-                    markevery=every, label=f"{_rank(family, member)}")  # fmt: skip
+        for member, (color, marker) in _styled(family):
+            curves = member.curves(choice)
+            depth = _curve(ax, curves.mean(0), color, marker, _rank(family, member))
             if len(curves) > 1:
                 ax.fill_between(depth, curves.min(0), curves.max(0), color=color, alpha=0.15,
                                 linewidth=0)  # fmt: skip
-            if member in (family.members[0], family.members[-1]):
+            if choice == "main" and member in (family.members[0], family.members[-1]):
                 before = member.curves("untrained").mean(0)
                 ax.plot(depth, before, color=color, linestyle=":", linewidth=1.4)
-        ax.plot([], [], color=COLORS["neutral"], linestyle=":", label="untrained")
+        if choice == "main":
+            ax.plot([], [], color=COLORS["neutral"], linestyle=":", label="untrained")
         _middle(ax.axvline, len(depth))
         ax.set_ylim(-0.05, 1.02)
         ax.set_xlabel("layer")
         ax.set_title(family.title.split(",")[0])
-    axes[0].set_ylabel("CKA of two seeds")
+    axes[0].set_ylabel("CKA of two seeds" + (", equal length" if choice == "equal" else ""))
     _legend_below(axes, columns=5)
     return axes
+
+
+def plot_likeness_farthest(axes: np.ndarray, families, share: float) -> np.ndarray:
+    """Draw what the farthest images hold of each layer, and CKA with all images at equal length.
+
+    Args:
+        axes: (2, architecture).
+        families: pools of one network each, the smallest field first.
+        share: of the images, that are the farthest; a dotted line.
+    """
+    for ax, family in zip(axes[0], families, strict=True):
+        for member, (color, marker) in _styled(family):
+            _curve(ax, 100 * member.farthest, color, marker, "_")
+        ax.axhline(100 * share, color=COLORS["neutral"], linestyle=":", linewidth=1)
+        _middle(ax.axvline, member.n_layers)
+        ax.set_ylim(-5, 102)
+    axes[0, 0].set_ylabel("variance they hold, %")
+    plot_likeness_depth(axes[1], families, "equal")
+    for upper, lower in axes.T:
+        upper.set_title(lower.get_title())
+        lower.set_title("")
+    return axes
+
+
+def _styled(family) -> zip:
+    return zip(family.members, _POOLS[len(_POOLS) - len(family.members) :], strict=True)
+
+
+def _curve(ax, values: np.ndarray, color: str, marker: str, label: str) -> np.ndarray:
+    """Draw a line over the layers, a marker on some of them, and return their numbers."""
+    depth = np.arange(1, len(values) + 1)
+    ax.plot(depth, values, color=color, marker=marker, markersize=4, linewidth=1.6,
+            markevery=max(1, len(depth) // 12), label=label)  # fmt: skip
+    return depth
 
 
 def plot_likeness_field(axes: np.ndarray, families) -> np.ndarray:
@@ -200,9 +237,8 @@ def _middle(line, n_layers: int) -> None:
 
 
 def _rank(family, member) -> str:
-    if member is family.members[-1]:
-        return "largest field"
-    return ("smallest field", "second", "third")[family.members.index(member)]
+    names = ("smallest field", "second", "third", "largest field")
+    return names[len(names) - len(family.members) + family.members.index(member)]
 
 
 def _bar(axes: np.ndarray, image: AxesImage) -> None:

@@ -52,6 +52,29 @@ class Representations:
         n_features = tuple(self.n_features[i] for i in rows)
         return Representations(layers, n_features, self.below[rows], self.diagonal[rows])
 
+    def shares(self) -> Float[Tensor, "layer n"]:
+        """Return how much of a layer's variance over the images is each image's own.
+
+        Squared distances from the mean of all images, over their sum; NaN for a constant layer.
+        """
+        return self.diagonal / self.diagonal.sum(1, keepdim=True)
+
+    def at_equal_length(self) -> Representations:
+        """Return the same with all images as far as each other from the mean of all.
+
+        A linear CKA weighs images by their squared distance, so that a few far ones can make it
+        their own: the dominant datapoints of Nguyen, Raghu and Kornblith (2022). Here only the
+        directions count. An image at the mean stays there.
+        """
+        length = self.diagonal.sqrt()
+        scale = torch.where(length > 0, 1 / length, 0)
+        row, column = torch.tril_indices(self.n, self.n, -1, device=self.below.device)
+        below = torch.empty_like(self.below)
+        for i, (values, own) in enumerate(zip(self.below, scale, strict=True)):
+            torch.mul(values, own[row] * own[column], out=below[i])
+        diagonal = (self.diagonal > 0).to(self.diagonal.dtype)
+        return Representations(self.layers, self.n_features, below, diagonal)
+
     @cached_property
     def row_sums(self) -> Float[Tensor, "layer n"]:
         """The sums of the rows of each Gram matrix without its diagonal."""

@@ -33,6 +33,7 @@ N_IMAGES = 1000  # "the first 1000 images of the test set"
 FEWER = {"smoke": 48, "laptop": 200}  # in smaller profiles, whose test sets are small too
 N_CALIBRATION = 256  # training images for batch norm's statistics before training; chosen by us
 BATCH = 100
+FARTHEST = 0.02  # of the images, those farthest from the mean in a layer
 # Outputs of convolutions with their batch norm and ReLU, of pools, of blocks, and the logits.
 LAYERS = {
     "vgg": ("features.conv?_?", "features.early_pool", "features.pool?", "head"),
@@ -97,6 +98,7 @@ def run_likeness(config: LikenessConfig, seed: int, workspace: Workspace) -> Out
     after = [trained_network(config.network, one, workspace) for one in seeds]
     found = [represent(model, progress=workspace.progress) for model in after]
     arrays |= _compare(found, "trained")
+    arrays |= find_farthest(found)
     arrays["trained_within_other"] = _matrix(found[1], found[1]).astype(np.float16)
     first, second = (represent(model, reduce=mean_plane) for model in after)
     arrays["trained_means"] = _diagonal(first, second)
@@ -134,6 +136,27 @@ def _untrained(
     return model.eval()
 
 
+def find_farthest(networks: Sequence[Representations]) -> dict[str, np.ndarray]:
+    """Return what the images farthest from the mean hold of each layer, and which they are.
+
+    Args:
+        networks: two, of the same images.
+
+    Returns:
+        ``farthest_share`` (2, layer), of the variance over all images; ``farthest_both`` (layer),
+        how many of them are among the farthest in both networks, as a share.
+    """
+    shares = [one.shares() for one in networks]
+    tops = [of.topk(max(1, round(FARTHEST * of.shape[1])), dim=1) for of in shares]
+    first, second = (top.indices for top in tops)
+    both = (first[:, :, None] == second[:, None, :]).any(2).double().mean(1)
+    held = torch.stack([top.values.sum(1) for top in tops])
+    return {
+        "farthest_share": held.cpu().numpy().astype(np.float32),
+        "farthest_both": both.cpu().numpy().astype(np.float32),
+    }
+
+
 def _compare(networks: Sequence[Representations], state: str) -> dict[str, np.ndarray]:
     """Return matrices in half precision, and same-layer curves by estimate and n of images."""
     first, second = networks
@@ -146,6 +169,7 @@ def _compare(networks: Sequence[Representations], state: str) -> dict[str, np.nd
         "curve": np.diagonal(between).astype(np.float32),
         "curve_biased": np.diagonal(biased).astype(np.float32),
     }
+    found["curve_equal"] = _diagonal(first.at_equal_length(), second.at_equal_length())
     for part in parts_of(first.n):
         few, others = first.first(part), second.first(part)
         found[f"curve_{part}"] = _diagonal(few, others)
@@ -177,7 +201,7 @@ def pool_likeness() -> Experiment:
         )
     return Experiment(
         name="pool-likeness",
-        version=1,
+        version=2,
         summary="CKA between the layers of two seeds, by early pool (avendano s. 3.3, figure 3)",
         config=LikenessConfig,
         plans=made,

@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, bool]] = {
     "half": ("trained_curve_{0}", False),
     "eighth": ("trained_curve_{2}", False),
     "means": ("trained_means", False),
+    "equal": ("trained_curve_equal", False),
     "branch": ("trained_curve", True),
     "untrained": ("untrained_curve", False),
 }
@@ -103,6 +104,18 @@ class Likeness:
                 matrix = record.arrays[name][np.ix_(rows, rows)].astype(float)
                 found[seed] = float(matrix[parts["deep"], parts["early"]].mean())
         return found
+
+    @property
+    def farthest(self) -> Float[np.ndarray, " layer"]:
+        """The share of each layer's variance that the farthest images hold, mean over networks."""
+        held = [record.arrays["farthest_share"][:, self.rows()] for record in self.records]
+        return np.mean(np.array(held, dtype=float), axis=(0, 1))
+
+    @property
+    def farthest_both(self) -> float:
+        """How many of them are the same in two networks, as a share; mean over deep layers."""
+        rows = np.array(self.rows())[split_depth(self.n_layers)["deep"]]
+        return float(np.mean([record.arrays["farthest_both"][rows] for record in self.records]))
 
     def _by_network(self, name: str) -> dict[int, float]:
         pairs = ((r.metrics["seeds"], r.metrics[name]) for r in self.records)

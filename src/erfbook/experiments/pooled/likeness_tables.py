@@ -11,13 +11,19 @@ import pandas as pd
 
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.pooled import plans
-from erfbook.experiments.pooled.likeness import N_IMAGES
+from erfbook.experiments.pooled.likeness import N_IMAGES, pool_likeness
 from erfbook.experiments.pooled.likeness_bias import added_by_images
-from erfbook.experiments.pooled.likeness_study import Family, gather, jackknife, p_value
+from erfbook.experiments.pooled.likeness_study import (
+    Family,
+    gather,
+    jackknife,
+    p_value,
+    split_depth,
+)
 from erfbook.experiments.pooled.networks import TITLES, NetworkConfig
 from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 from erfbook.experiments.training_fields import choose_dataset
-from erfbook.notation import count
+from erfbook.notation import count, percent
 from erfbook.records import Record, Store
 
 DECIDING = ("paper", "usual recipe", "quarter width")  # on all of CIFAR-10, the better one first
@@ -34,6 +40,7 @@ WORDS = {
     "half": "half of the images",
     "eighth": "an eighth of the images",
     "means": "means over the plane",
+    "equal": "images at equal length",
     "branch": "before the addition",
     "untrained": "untrained networks",
 }
@@ -73,9 +80,14 @@ def choose_deciding(
 def choose_shown(
     published: Mapping[tuple[str, str], Family], ours: Iterable[Family]
 ) -> list[Family]:
-    """Return the best published VGG and ResNet-50, or this run's where there is none."""
+    """Return the best published VGG and ResNet-50, also those that decide nothing yet, or ours."""
     own = zip(TITLES, ours, strict=True)
-    return [choose_deciding(published, name) or family for name, family in own]
+    return [_best(published, name) or family for name, family in own]
+
+
+def _best(published: Mapping[tuple[str, str], Family], architecture: str) -> Family | None:
+    others = (published.get((name, architecture)) for name in DECIDING)
+    return choose_deciding(published, architecture) or next(filter(None, others), None)
 
 
 def name_family(family: Family, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -88,6 +100,7 @@ def name_family(family: Family, prefix: str) -> Iterator[tuple[str, dict[str, An
         "isolation_drop": family.isolation_drop(),
         "untrained_deep_drop": family.drop("deep", "untrained"),
         "untrained_early_drop": family.drop("early", "untrained"),
+        "equal_deep_drop": family.drop("deep", "equal"),
         "deep_least": family.level("deep")[0],
         "deep_most": family.level("deep")[-1],
         "early_least": family.level("early")[0],
@@ -141,9 +154,32 @@ def answer(family: Family) -> str:
 
 def say_deciding(published: Mapping[tuple[str, str], Family]) -> str:
     """Say in words what published ResNet-50 show, or that none decides, and what VGG shows."""
-    families = {name: choose_deciding(published, name) for name in TITLES}
-    vgg, resnet = (family and _say(family) for family in families.values())
-    return (resnet or NONE_DECIDES) + (f"; beside the paper, {vgg}" if vgg else "")
+    vgg, resnet = choose_deciding(published, "vgg"), choose_deciding(published)
+    told = _say(resnet) if resnet else NONE_DECIDES
+    begun = None if resnet else _best(published, "resnet50")
+    if begun:
+        told += f"; so far {_say(begun)}, behind {len(begun.members)} pools"
+    return told + (f"; beside the paper, {_say(vgg)}" if vgg else "")
+
+
+def say_farthest(families: Iterable[Family]) -> str:
+    """Say in words what the farthest images hold of deep layers, and what is left without that."""
+    told = []
+    for family in families:
+        plain, equal = family.level("deep"), family.level("deep", "equal")
+        told.append(
+            f"{family.title}, {count(family.n_networks, 'seed')}: behind the pools of the smallest "
+            f"and the largest field here, {family.fields[0]} and {family.fields[-1]} px, they hold "
+            f"{percent(_farthest(family, 0))} and {percent(_farthest(family, -1))} of it; deep CKA "
+            f"is {plain[0].value:.2f} and {plain[-1].value:.2f}, and with images at equal length "
+            f"{equal[0].value:.2f} and {equal[-1].value:.2f} ({family.note})"
+        )
+    return "; ".join(told)
+
+
+def _farthest(family: Family, which: int) -> float:
+    member = family.members[which]
+    return float(member.farthest[split_depth(member.n_layers)["deep"]].mean())
 
 
 def _say(family: Family) -> str:
@@ -187,6 +223,8 @@ def tabulate_likeness(
         "change of deep CKA per 100 px": "falls",
         "deep with early layers of one network, loss": "“dissimilarity”",
         "loss of deep layers, untrained": "not measured",
+        "loss of deep layers, images at equal length": "not measured",
+        "farthest images' share of deep layers, largest field": "not measured",
         "test accuracy, smallest and largest field": "94.8 %, 90.4 %",
     }
     ready = {f"{family.title}, {family.note}": _cells(family) for family in published.values()}
@@ -209,6 +247,8 @@ def _cells(family: Family) -> dict[str, str]:
         "change of deep CKA per 100 px": family.slope().text("{:+.3f}"),
         "deep with early layers of one network, loss": family.isolation_drop().text(),
         "loss of deep layers, untrained": family.drop("deep", "untrained").text(),
+        "loss of deep layers, images at equal length": family.drop("deep", "equal").text(),
+        "farthest images' share of deep layers, largest field": percent(_farthest(family, -1)),
         "test accuracy, smallest and largest field": ", ".join(f"{a:.1%}" for a in accuracies),
     }
 
@@ -221,7 +261,8 @@ def _beyond_chance(family: Family) -> Estimate:
 def _is_whole(record: Record) -> bool:
     network = record.spec.config["network"]
     data = network["dataset"], network["n_train"], network["n_test"]
-    return data == ("cifar10", 0, 0) and record.metrics["n_images"] == N_IMAGES
+    is_current = record.spec.version == pool_likeness().version  # older ones measured less
+    return is_current and data == ("cifar10", 0, 0) and record.metrics["n_images"] == N_IMAGES
 
 
 def _word_p(estimate: Estimate) -> str:
