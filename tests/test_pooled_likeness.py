@@ -212,8 +212,9 @@ def test_known_losses_come_out(tmp_path):
     farthest = likeness_tables.say_farthest([family])
     levels = [family.level("deep")[i].value for i in (0, -1)]
     more = " and ".join(f"{level + 0.1:.2f}" for level in levels)
-    assert "423 px, they hold 50 % and 50 % of it" in farthest
-    assert f"and with images at equal length {more} (toy)" in farthest
+    assert "at 108 and 423 px they hold 50 % and 50 % of the deep layers' variance" in farthest
+    assert "and 30 % of them are the same" in farthest
+    assert farthest.endswith(f"and with images at equal length {more}")
     assert math.isclose(family.members[0].farthest_both, 0.3)
 
 

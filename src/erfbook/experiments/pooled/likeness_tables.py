@@ -168,11 +168,13 @@ def say_farthest(families: Iterable[Family]) -> str:
     for family in families:
         plain, equal = family.level("deep"), family.level("deep", "equal")
         told.append(
-            f"{family.title}, {count(family.n_networks, 'seed')}: behind the pools of the smallest "
-            f"and the largest field here, {family.fields[0]} and {family.fields[-1]} px, they hold "
-            f"{percent(_farthest(family, 0))} and {percent(_farthest(family, -1))} of it; deep CKA "
-            f"is {plain[0].value:.2f} and {plain[-1].value:.2f}, and with images at equal length "
-            f"{equal[0].value:.2f} and {equal[-1].value:.2f} ({family.note})"
+            f"{family.title}, {count(family.n_networks, 'seed')}, {family.note}: at "
+            f"{family.fields[0]} and {family.fields[-1]} px they hold "
+            f"{percent(_farthest(family, 0))} and {percent(_farthest(family, -1))} of the deep "
+            f"layers' variance, and {percent(family.members[-1].farthest_both)} of them are the "
+            f"same images in two seeds at {family.fields[-1]} px; deep CKA is "
+            f"{plain[0].value:.2f} and {plain[-1].value:.2f}, and with images at equal length "
+            f"{equal[0].value:.2f} and {equal[-1].value:.2f}"
         )
     return "; ".join(told)
 
