@@ -177,6 +177,10 @@ run.report("shown", "; ".join(f"{family.title}, {family.note}" for family in sho
 fig, axes = plots.figure(1, 2, height=3.4, sharey=True)
 plots.plot_likeness_depth(axes, shown);
 
+# %% mystnb={"figure": {"name": "fig-likeness-records-matrices", "caption": "The paper's figure 3 again, with the ResNet-50 of the figure before ({glue:text}`shown`): CKA of each layer of one seed with each layer of another, by theoretical field, mean over pairs; red lines mark the middle layer."}, "image": {"alt": "A square heat map of 50 by 50 layers for each field, with red dashed lines through the middle layer; early layers are bright, deep ones dark behind larger pools."}} tags=["hide-input"]
+fig, axes = plots.figure(1, len(shown[1].members), height=2.5)
+plots.plot_likeness_matrices(axes, shown[1]);
+
 # %% [markdown]
 # (sec-re-farthest)=
 # ## A few images can be a layer
@@ -207,7 +211,7 @@ plots.plot_likeness_farthest(axes, shown, likeness.FARTHEST);
 #
 # ## Summary
 #
-# VGG-like networks: {glue:text}`vgg_answer`. ResNet-50: {glue:text}`resnet_answer`. Seeds that have not been trained differ more in deep layers behind a larger pool as well (loss {glue:text}`vgg_untrained_deep_drop:.2f` and {glue:text}`resnet_untrained_deep_drop:.2f`). A heat map alone shows neither that nor the bias of its estimate; both belong beside it.
+# VGG-like networks: {glue:text}`vgg_answer`. ResNet-50: {glue:text}`resnet_answer`. Seeds that have not been trained differ more in deep layers behind a larger pool as well (loss {glue:text}`vgg_untrained_deep_drop:.2f` and {glue:text}`resnet_untrained_deep_drop:.2f`). A heat map alone shows neither that, nor the bias of its estimate, nor {ref}`on how few images <sec-re-farthest>` it may rest; all three belong beside it.
 
 # %%
 run.finish()

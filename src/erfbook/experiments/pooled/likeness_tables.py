@@ -215,7 +215,7 @@ def tabulate_likeness(
     """Return figure 3's statements side by side: the paper, published records, this run."""
     paper = {
         "networks": "ResNet-50, 2 seeds",
-        "fields, px": "110, 213, 318, 423",
+        "pools; fields, px": "4; 110 to 423",
         "layers; the middle one": "50; the 25th",
         "deep CKA, smallest field": "figure only",
         "deep CKA, largest field": "figure only",
@@ -239,7 +239,7 @@ def _cells(family: Family) -> dict[str, str]:
     deep = family.level("deep")
     return {
         "networks": f"{family.n_networks} seeds, {n_pairs} pair{'s' * (n_pairs > 1)}",
-        "fields, px": ", ".join(map(str, family.fields)),
+        "pools; fields, px": f"{len(family.members)}; {family.fields[0]} to {family.fields[-1]}",
         "layers; the middle one": f"{n_layers}; the {(n_layers + 1) // 2}th",
         "deep CKA, smallest field": deep[0].text(),
         "deep CKA, largest field": deep[-1].text(),
