@@ -190,7 +190,9 @@ plots.plot_likeness_matrices(axes, shown[1]);
 
 # %% tags=["hide-input"]
 run.report("farthest", likeness.FARTHEST)
-run.report("farthest_line", likeness_tables.say_farthest(shown));
+run.report("farthest_line", likeness_tables.say_farthest(shown))
+for name, result in likeness_tables.name_farthest(shown[1], "shown_resnet").items():
+    run.report(name, **result)
 # %% mystnb={"figure": {"name": "fig-likeness-farthest", "caption": "Above: what the {glue:text}`farthest:.0%` of the images that are farthest from the mean hold of each layer's variance, mean over networks; dotted, their share of the images. Below: CKA of two seeds with all images at equal length. Networks and data as in the figure before ({glue:text}`shown`); bands span the pairs, the red line marks the middle layer."}, "image": {"alt": "Four panels over depth, VGG left and ResNet-50 right. Above, shares of variance: low in the VGG-like network, rising to nearly all of it in ResNet-50's deep layers. Below, CKA at equal length, which stays high at most depths."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 2, height=2.7, sharey="row")
 plots.plot_likeness_farthest(axes, shown, likeness.FARTHEST);

@@ -216,6 +216,10 @@ def test_known_losses_come_out(tmp_path):
     assert "and 30 % of them are the same" in farthest
     assert farthest.endswith(f"and with images at equal length {more}")
     assert math.isclose(family.members[0].farthest_both, 0.3)
+    named = likeness_tables.name_farthest(family, "x")
+    assert named["x_held"] == {"value": 0.5} and named["x_field"] == {"value": 423}
+    more = named["x_equal_deep"]["value"] - named["x_deep"]["value"]
+    assert math.isclose(more, 0.1, abs_tol=1e-6)
 
 
 def test_the_farthest_images_are_found_and_those_of_both_networks_counted():

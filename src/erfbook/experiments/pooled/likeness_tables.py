@@ -179,6 +179,18 @@ def say_farthest(families: Iterable[Family]) -> str:
     return "; ".join(told)
 
 
+def name_farthest(family: Family, prefix: str) -> dict[str, dict[str, Any]]:
+    """Return named results: what farthest images hold of deep layers behind the largest pool."""
+    return {
+        f"{prefix}_networks": {"value": f"{family.title}, {count(family.n_networks, 'seed')}"},
+        f"{prefix}_data": {"value": family.note},
+        f"{prefix}_field": {"value": family.fields[-1]},
+        f"{prefix}_held": {"value": _farthest(family, -1)},
+        f"{prefix}_deep": family.level("deep")[-1].as_result(),
+        f"{prefix}_equal_deep": family.level("deep", "equal")[-1].as_result(),
+    }
+
+
 def _farthest(family: Family, which: int) -> float:
     member = family.members[which]
     return float(member.farthest[split_depth(member.n_layers)["deep"]].mean())
