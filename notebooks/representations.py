@@ -190,7 +190,6 @@ plots.plot_likeness_matrices(axes, shown[1]);
 
 # %% tags=["hide-input"]
 run.report("farthest", likeness.FARTHEST)
-run.report("farthest_line", likeness_tables.say_farthest(shown))
 for name, result in likeness_tables.name_farthest(shown[1], "shown_resnet").items():
     run.report(name, **result)
 # %% mystnb={"figure": {"name": "fig-likeness-farthest", "caption": "Above: what the {glue:text}`farthest:.0%` of the images that are farthest from the mean hold of each layer's variance, mean over networks; dotted, their share of the images. Below: CKA of two seeds with all images at equal length. Networks and data as in the figure before ({glue:text}`shown`); bands span the pairs, the red line marks the middle layer."}, "image": {"alt": "Four panels over depth, VGG left and ResNet-50 right. Above, shares of variance: low in the VGG-like network, rising to nearly all of it in ResNet-50's deep layers. Below, CKA at equal length, which stays high at most depths."}} tags=["hide-input"]
@@ -198,8 +197,12 @@ fig, axes = plots.figure(2, 2, height=2.7, sharey="row")
 plots.plot_likeness_farthest(axes, shown, likeness.FARTHEST);
 
 # %% [markdown]
-# **What the farthest images hold.** {glue:text}`farthest_line`. By chance two seeds would have {glue:text}`farthest:.0%` of them in common.
-#
+# **What the farthest images hold**, mean over deep layers, behind the pools of the smallest and the largest field. By chance two seeds would have {glue:text}`farthest:.0%` of them in common.
+
+# %%
+likeness_tables.tabulate_farthest(shown)
+
+# %% [markdown]
 # Where a loss of CKA goes away at equal length, two networks differ in which few images they set apart, and not in what they make of the others.
 # A heat map of CKA shows both as the same dark square, and the paper's figure 3 does not say which it is. The verdicts below keep the paper's measure.
 #

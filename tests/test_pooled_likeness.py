@@ -209,12 +209,12 @@ def test_known_losses_come_out(tmp_path):
     line = likeness_tables.say_deciding(families)
     assert line.startswith(f"{family.title}, 4 seeds: deep layers of two seeds are less alike")
     assert "beside" not in line
-    farthest = likeness_tables.say_farthest([family])
-    levels = [family.level("deep")[i].value for i in (0, -1)]
-    more = " and ".join(f"{level + 0.1:.2f}" for level in levels)
-    assert "at 108 and 423 px they hold 50 % and 50 % of the deep layers' variance" in farthest
-    assert "and 30 % of them are the same" in farthest
-    assert farthest.endswith(f"and with images at equal length {more}")
+    farthest = likeness_tables.tabulate_farthest([family])
+    assert list(farthest.index) == [f"{family.title}, toy: {px} px" for px in (108, 423)]
+    assert farthest.iloc[0, :2].to_list() == ["50 %", "30 %"] and farthest["pairs"].iloc[1] == "6"
+    deep = family.level("deep")[-1].value
+    assert farthest["deep CKA"].iloc[1].startswith(f"{deep:.2f}")
+    assert farthest["deep CKA, equal length"].iloc[1].startswith(f"{deep + 0.1:.2f}")
     assert math.isclose(family.members[0].farthest_both, 0.3)
     named = likeness_tables.name_farthest(family, "x")
     assert named["x_held"] == {"value": 0.5} and named["x_field"] == {"value": 423}

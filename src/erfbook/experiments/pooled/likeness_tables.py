@@ -162,21 +162,24 @@ def say_deciding(published: Mapping[tuple[str, str], Family]) -> str:
     return told + (f"; beside the paper, {_say(vgg)}" if vgg else "")
 
 
-def say_farthest(families: Iterable[Family]) -> str:
-    """Say in words what the farthest images hold of deep layers, and what is left without that."""
-    told = []
+def tabulate_farthest(families: Iterable[Family]) -> pd.DataFrame:
+    """Return what the farthest images hold of deep layers, and CKA with and without their weight.
+
+    A row for each network behind the smallest and the largest pool.
+    """
+    rows = {}
     for family in families:
         plain, equal = family.level("deep"), family.level("deep", "equal")
-        told.append(
-            f"{family.title}, {count(family.n_networks, 'seed')}, {family.note}: at "
-            f"{family.fields[0]} and {family.fields[-1]} px they hold "
-            f"{percent(_farthest(family, 0))} and {percent(_farthest(family, -1))} of the deep "
-            f"layers' variance, and {percent(family.members[-1].farthest_both)} of them are the "
-            f"same images in two seeds at {family.fields[-1]} px; deep CKA is "
-            f"{plain[0].value:.2f} and {plain[-1].value:.2f}, and with images at equal length "
-            f"{equal[0].value:.2f} and {equal[-1].value:.2f}"
-        )
-    return "; ".join(told)
+        for which in (0, -1):
+            name = f"{family.title}, {family.note}: {family.fields[which]} px"
+            rows[name] = {
+                "variance they hold": percent(_farthest(family, which)),
+                "the same in two seeds": percent(family.members[which].farthest_both),
+                "deep CKA": plain[which].text(),
+                "deep CKA, equal length": equal[which].text(),
+                "pairs": f"{len(family.members[which].pairs)}",
+            }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def name_farthest(family: Family, prefix: str) -> dict[str, dict[str, Any]]:
