@@ -37,6 +37,7 @@ from erfbook.experiments.pooled import (
     control_study,
     control_tables,
     reads,
+    reads_taps,
 )
 
 run = page.begin("field_or_plane", globals())
@@ -220,9 +221,9 @@ control_tables.tabulate_swaps(shown)
 
 # %%
 seen = reads.gather_reads([run.published], kinds)
-run.report("taps_line", reads.say_taps(seen.taps))
-run.report("corner_quarter", reads.corner_ratio(seen.taps, 0.25))
-run.report("corner_never", reads.corner_ratio(seen.taps, 0))
+run.report("taps_line", reads_taps.say_taps(seen.taps))
+run.report("corner_quarter", reads_taps.corner_ratio(seen.taps, 0.25))
+run.report("corner_never", reads_taps.corner_ratio(seen.taps, 0))
 run.report("kept_line", reads.say_kept(seen))
 run.report("other_line", reads.say_other(seen))
 seen.table()

@@ -21,6 +21,7 @@ from erfbook.experiments.pooled import (
     plans,
     prunings,
     reads,
+    reads_taps,
 )
 from erfbook.experiments.registry import Workspace, make
 from erfbook.experiments.weights import weights_to_arrays
@@ -118,12 +119,12 @@ def store(tmp_path, monkeypatch):
 @pytest.mark.parametrize("power", [0.0, 0.6])
 def test_the_power_put_in_is_found_whatever_each_layer_prefers(store, power):
     save_lawful(store, power)
-    taps = reads.read_taps([store, store])
+    taps = reads_taps.read_taps([store, store])
     assert len(taps) == 6 and {t.stride for t in taps} == {1, 2, 3}
-    found = reads.estimate_exponents(taps)["vgg"]
+    found = reads_taps.estimate_exponents(taps)["vgg"]
     assert found.value == pytest.approx(power, abs=1e-6) and found.n == 2
     assert power == 0 or (
-        reads.say_taps(taps) == "VGG 0.60 [0.60, 0.60] (2 seeds) (quarter width, made up)"
+        reads_taps.say_taps(taps) == "VGG 0.60 [0.60, 0.60] (2 seeds) (quarter width, made up)"
     )
 
     def check(fit):
@@ -134,26 +135,26 @@ def test_the_power_put_in_is_found_whatever_each_layer_prefers(store, power):
         y = np.log(np.concatenate([t.ratios[t.shares > 0] for t in own]))
         return float(np.polyfit(x, y, 1)[0])
 
-    check(reads.fit_exponent)
+    check(reads_taps.fit_exponent)
     rejects(check, without_layers)
 
 
 def test_networks_without_weights_or_another_pool_say_nothing(store):
-    assert reads.say_taps([]) == "no published record decides it yet"
-    assert np.isnan(reads.corner_ratio([], 0.25))
+    assert reads_taps.say_taps([]) == "no published record decides it yet"
+    assert np.isnan(reads_taps.corner_ratio([], 0.25))
     save_lawful(store, 0.5, strides=(2,), seeds=(0,))
-    taps = reads.read_taps([store])
-    assert reads.say_taps(taps) == "no published record decides it yet"
-    assert reads.corner_ratio(taps, 0.25) > 0
+    taps = reads_taps.read_taps([store])
+    assert reads_taps.say_taps(taps) == "no published record decides it yet"
+    assert reads_taps.corner_ratio(taps, 0.25) > 0
     with pytest.raises(ValueError, match="read at different shares"):
-        reads.fit_exponent([*taps, *taps])
+        reads_taps.fit_exponent([*taps, *taps])
     taken = next(store.select())
     light = dataclasses.replace(taken, arrays={})
     other = Store(store.folder.parent / "light")
     other.save(light)
     quick = dataclasses.replace(light.spec, config={**light.spec.config, "name": "laptop: vgg"})
     other.save(dataclasses.replace(taken, spec=quick))
-    assert reads.read_taps([other]) == []
+    assert reads_taps.read_taps([other]) == []
 
 
 def save_pruned(store, law, other=None):
