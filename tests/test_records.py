@@ -40,10 +40,13 @@ def test_a_record_reads_with_numpy_and_json_alone(store):
 
 
 def test_a_result_is_the_same_before_it_was_written_and_after(store):
-    before = Record(SPEC, {"n": np.int64(3), "x": np.float32(0.5), "t": (1, 2)}, {"a": [[1, 2]]})
+    metrics = {"n": np.int64(3), "x": np.float32(0.5), "t": (1, 2), "at": {"z": 1, "a": 2}}
+    before = Record(SPEC, metrics, {"a": [[1, 2]]})
     store.save(before)
     after = store.find(SPEC)
-    assert before.metrics == after.metrics == {"n": 3, "x": 0.5, "t": [1, 2]}
+    plain = {"n": 3, "x": 0.5, "t": [1, 2], "at": {"z": 1, "a": 2}}
+    assert before.metrics == after.metrics == plain
+    assert list(after.metrics) == list(plain) and list(after.metrics["at"]) == ["z", "a"]
     assert type(after.metrics["n"]) is int and before.spec == after.spec
     assert before.arrays["a"].dtype == after.arrays["a"].dtype
 
@@ -61,6 +64,9 @@ def test_the_key_asks_what_a_setting_is_not_how_it_is_written():
     assert (
         Spec("toy", 1, {"epochs": 10}, 0, "d").key == Spec("toy", 1, {"epochs": 10.0}, 0, "d").key
     )
+    turned = dict(reversed(SPEC.config.items()))
+    assert list(turned) != list(SPEC.config)
+    assert key == Spec("toy", 1, turned, 0, "data-1").key
     others = [
         Spec("toy2", 1, SPEC.config, 0, "data-1"),
         Spec("toy", 2, SPEC.config, 0, "data-1"),

@@ -47,6 +47,15 @@ def test_pixels_outside_the_exact_field_are_the_starts(small, tmp_path):
     assert sheet_tables.count_moved_outside(make(tmp_path, layer="3")) == 0
 
 
+def test_pictures_keep_their_places_when_the_record_is_read_again(small, tmp_path):
+    places = ("centre", "edge", "corner")  # not in the order of the alphabet
+    made = make(tmp_path, layer="3", positions=places)
+    read = make(tmp_path, layer="3", positions=places)
+    assert made.names == read.names == (*places, "everywhere")
+    assert [made.unit(name) for name in places] == [read.unit(name) for name in places]
+    assert sheet_tables.count_moved_outside(made) == sheet_tables.count_moved_outside(read) == 0
+
+
 def test_a_pixel_that_moved_outside_the_field_is_counted(small, tmp_path):
     found = make(tmp_path, layer="3", positions=("border",))
     found.pictures[0, 1, -1, -1, 0] += 1

@@ -48,10 +48,8 @@ def to_plain(value: Any, where: str) -> Any:
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """Return plain ``value`` as strict JSON, names sorted."""
-    return json.dumps(
-        _marked(value), sort_keys=True, allow_nan=False, ensure_ascii=False, indent=indent
-    )
+    """Return plain ``value`` as strict JSON, names in the order they are in."""
+    return json.dumps(_marked(value), allow_nan=False, ensure_ascii=False, indent=indent)
 
 
 def loads(text: str | bytes) -> Any:
@@ -64,9 +62,9 @@ def loads(text: str | bytes) -> Any:
 
 
 def canonical(value: Any) -> Any:
-    """Return plain ``value`` with whole floats as integers: 1 and 1.0 are the same setting."""
+    """Return plain ``value`` as it is compared: names sorted, and 1.0 as 1."""
     if isinstance(value, dict):
-        return {key: canonical(item) for key, item in value.items()}
+        return {key: canonical(value[key]) for key in sorted(value)}
     if isinstance(value, list):
         return [canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -70,7 +70,8 @@ class Sheet:
     @property
     def names(self) -> tuple[str, ...]:
         """Of the positions, and ``everywhere`` last where it was asked for."""
-        return tuple(self.record.metrics["units"])
+        config = self.record.spec.config
+        return (*config["positions"], *(["everywhere"] if config["tiled"] else []))
 
     @property
     def layer(self) -> str:
