@@ -16,8 +16,8 @@
 # **Question.** Does the {term}`effective receptive field` grow while a network learns, and does it come to fill the image?
 #
 # **Answer in one line.** It depends on what "before" is. Measured with the batch-norm statistics of a network just built, the classifier's field
-# *{glue:text}`classes_answer_running`* during training. Measured as that network computes at its first step, it *{glue:text}`classes_answer_calibrated`*.
-# For the paper's second network only the first reading starts near the size that the paper states. The paper's first network on all of CIFAR-10: {glue:text}`cifar_line`.
+# *{glue:text}`classes_answer_running`* during training in this run ({glue:text}`classes_note`). Measured as that network computes at its first step, it *{glue:text}`classes_answer_calibrated`*.
+# The paper's first network on all of CIFAR-10: {glue:text}`cifar_line`. For its second network only the first reading starts near the size that the paper states.
 #
 # {cite:t}`luo2016` follow two ResNets in their section 3.2: one of 17 residual blocks on CIFAR-10, which reaches 89 % accuracy, and one of 16 blocks on CamVid, whose field grows from a diameter of
 # about 100 px to about 150 (their figure 3). Neither width, kernels, initialisation nor recipe are stated. This chapter follows such networks in both readings, with controls
@@ -139,21 +139,21 @@ plots.plot_training_sizes(axes, growth);
 # (sec-et-controls)=
 # ## Scale or structure?
 #
-# **The trained field is *{glue:text}`classes_than_shuffled`* that of the same weights without their order.** Three kinds of copies of the trained network forget something and are calibrated anew: all entries of each tensor in random order; only the nine taps of each kernel in random order; kernels drawn anew with each tensor's mean and spread, under
+# **In this run the trained field is *{glue:text}`classes_than_shuffled`* that of the same weights without their order**; on all of CIFAR-10 it is {glue:text}`cifar_controls`. Three kinds of copies of the trained network forget something and are calibrated anew: all entries of each tensor in random order; only the nine taps of each kernel in random order; kernels drawn anew with each tensor's mean and spread, under
 # the trained batch norm.
 
-# %% mystnb={"figure": {"name": "fig-training-ratios", "caption": "The trained network's size over its own before training in both readings, and over copies that have forgotten something, by three metrics, with 95 % intervals over runs. Below 1 the trained field is the smaller one. The copies are as large as the calibrated beginning."}, "image": {"alt": "Five groups of three points around a line at one. The group for running statistics lies above one, the groups for calibrated statistics, shuffled weights, shuffled taps and redrawn kernels lie below."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-ratios", "caption": "The trained network's size over its own before training in both readings, and over copies that have forgotten something, by three metrics, with 95 % intervals over runs. Below 1 the trained field is the smaller one. Of this run; that of all of CIFAR-10 is {numref}`fig-training-records-ratios`."}, "image": {"alt": "Five groups of three points around a line at one. The group for running statistics lies above one, the groups for calibrated statistics, shuffled weights, shuffled taps and redrawn kernels lie below."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.4)
 plots.plot_training_ratios(ax, growth);
 
 # %% [markdown]
 # The trained size is {glue:text}`classes_over_shuffled:.2f` [{glue:text}`classes_over_shuffled_low:.2f`, {glue:text}`classes_over_shuffled_high:.2f`] times that of the shuffled copies and {glue:text}`classes_over_taps:.2f`
-# [{glue:text}`classes_over_taps_low:.2f`, {glue:text}`classes_over_taps_high:.2f`] times that of copies that keep everything but the order of the taps. A ratio near the calibrated one ({glue:text}`classes_growth_calibrated_mass:.2f`) means that the scale of the weights did not change the field, and the places of large taps within the kernels did.
+# [{glue:text}`classes_over_taps_low:.2f`, {glue:text}`classes_over_taps_high:.2f`] times that of copies that keep everything but the order of the taps. A ratio near the calibrated one ({glue:text}`classes_growth_calibrated_mass:.2f`) means that the scale of the weights did not change the field, and the places of large taps within the kernels did. A ratio of 1 means that copies without any order have the trained size, so that scale alone explains it.
 #
 # (sec-et-accuracy)=
 # ## Size and accuracy
 #
-# **Does a network that is more accurate look farther?** After the first half epoch, size and accuracy have a rank correlation of {glue:text}`classes_rank_correlation:.2f` along a run ({glue:text}`classes_n_seeds:d` runs). A small field that is needed early may be outgrown later, so the smallest size on the way is compared with the last: after over
+# **Does a network that is more accurate look farther?** After the first half epoch, size and accuracy have a rank correlation of {glue:text}`classes_rank_correlation:.2f` along a run of these few patches ({glue:text}`classes_n_seeds:d` runs), and on all of CIFAR-10 of {glue:text}`cifar_correlation`. A small field that is needed early may be outgrown later, so the smallest size on the way is compared with the last: after over
 # smallest is {glue:text}`classes_recovery:.2f` [{glue:text}`classes_recovery_low:.2f`, {glue:text}`classes_recovery_high:.2f`], the smallest at epoch {glue:text}`classes_lowest_epoch:.2g` (chosen for each run by the others). Published runs of the whole network on all of CIFAR-10 stand
 # beside this run; the parameter `other_lr` adds runs at another learning rate.
 
@@ -199,8 +199,10 @@ deciding = training_tables.choose_deciding(published_scenes)
 for name, result in training_growth.name_growth(deciding, "camvid").items() if deciding else ():
     run.report(name, **result)
 
-# %% mystnb={"figure": {"name": "fig-scene-fields", "caption": "The segmentation network's field on the image plane before training in both readings, and after, each to its own peak on a square-root scale; the circle has the diameter of the paper's metric. Where CamVid is the data, the paper's 100 and 150 px are dashed."}, "image": {"alt": "Three heat maps of a wide image. The first has a small blob, the second a wide one, the third one of middle size, each with a circle."}} tags=["hide-input"]
+# %% tags=["hide-input"]
 shown = deciding or scene_growth
+run.report("scenes_shown", training_tables.title(shown));
+# %% mystnb={"figure": {"name": "fig-scene-fields", "caption": "The segmentation network's field ({glue:text}`scenes_shown`) on the image plane before training in both readings, and after, each to its own peak on a square-root scale; the circle has the diameter of the paper's metric. Where CamVid is the data, the paper's 100 and 150 px are dashed."}, "image": {"alt": "Three heat maps of a wide image. The first has a small blob, the second a wide one, the third one of middle size, each with a circle."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 3, height=2.4)
 plots.plot_scene_fields(axes, shown, (100, 100, 150) if deciding else (None,) * 3);
 
@@ -208,13 +210,17 @@ plots.plot_scene_fields(axes, shown, (100, 100, 150) if deciding else (None,) * 
 # (sec-et-table)=
 # ## The paper, published records, this run
 #
-# **The paper's figures need the paper's data.** Rows of the scoreboard that name CIFAR-10 or CamVid are decided by runs of the whole network on the whole set alone, of at least two seeds; patches and drawn scenes never decide them.
+# **The paper's figures need the paper's data.** Rows of the scoreboard that name CIFAR-10 or CamVid are decided by runs of the whole network on the whole set alone, of at least two seeds; patches and drawn scenes never decide them. What the names of runs stand for: {glue:text}`scales`.
 
 # %%
 deciding = training_tables.choose_deciding(published)
 for name, result in training_growth.name_growth(deciding, "cifar").items() if deciding else ():
     run.report(name, **result)
 run.report("cifar_line", training_tables.say_deciding(deciding))
+run.report("cifar_controls", training_tables.say_controls(deciding))
+run.report("cifar_structure", training_tables.say_structure(deciding))
+run.report("cifar_correlation", training_tables.say_correlation(deciding))
+run.report("scales", training_tables.say_scales(published))
 training_tables.tabulate_classes(whole, [growth])
 
 # %% tags=["hide-input"]
@@ -234,10 +240,13 @@ plots.plot_training_ratios(ax, shown);
 # (sec-et-tried)=
 # ### What was tried to explain a difference
 #
-# **Size after training over size before, one change a row, by metric and statistic across.** Every row is the paper's network on all of CIFAR-10; "cpu" is what the others change in one respect: initial weights, rate, weight decay, crops and mirrors, width, normalisation, padding. A network with group norm has one reading only. What the table cannot show is the effect of changes that were not run.
+# **Size after training over size before, by metric and statistic across**, of the paper's network on all of CIFAR-10: the table of {ref}`size and accuracy <sec-et-accuracy>` has a row for each scale that was run. Changes of one thing at a time, from “cpu”: {glue:text}`variants_run`. Not run, so that their effect is not known: {glue:text}`variants_missing`.
 
 # %%
-training_tables.tabulate_growths(list(published.values())) if published else None
+variants, missing = training_tables.split_variants(published)
+run.report("variants_run", ", ".join(variants) or "none yet")
+run.report("variants_missing", ", ".join(missing) or "none")
+training_tables.tabulate_growths(list(variants.values())) if variants else None
 
 # %% [markdown]
 # The segmentation network:
@@ -259,13 +268,13 @@ training_redo.tabulate_redone(redone)
 # %% [markdown]
 # ## What would refute it
 #
-# That growth depends on the reading would be refuted by a network that grows in both, by every metric; this can happen on other data, with more training or with other weights, and the table above is where it would show. That the trained field is small by structure would be refuted by shuffled copies of the trained size.
+# That growth depends on the reading would be refuted by a network that grows in both, by every metric; this can happen on other data, with more training or with other weights, and the table above is where it would show. That the trained field is small by structure would be refuted by shuffled copies of the trained size; on all of CIFAR-10 it {glue:text}`cifar_structure`.
 # The limits are those of this run: intervals are over {glue:text}`classes_n_seeds:d` runs on one set of images, and the centre unit's field on {glue:text}`n_images:d` test images stands for all. Gradients that were zero everywhere after training: {glue:text}`classes_n_zero:d`.
 #
 # ## Summary
 #
-# Skip connections keep an untrained ResNet's field at a fraction of the theoretical one. Whether training enlarges it depends on whether batch norm was at work before: with running statistics it {glue:text}`classes_answer_running`, with calibrated ones it {glue:text}`classes_answer_calibrated`.
-# It does not fill the image, and it is {glue:text}`classes_than_shuffled` that of copies with the same weights in another order.
+# Skip connections keep an untrained ResNet's field at a fraction of the theoretical one. Whether training enlarges it depends on whether batch norm was at work before. On {glue:text}`classes_note`: with running statistics it {glue:text}`classes_answer_running`, with calibrated ones it {glue:text}`classes_answer_calibrated`. On all of CIFAR-10: {glue:text}`cifar_line`.
+# It does not fill the image. That it is small by the order of its weights is seen in the short run (trained over shuffled {glue:text}`classes_over_shuffled:.2f`); on all of CIFAR-10 that {glue:text}`cifar_structure`.
 
 # %%
 run.report("n_images", classes.n_images)

@@ -486,10 +486,10 @@ def test_what_decides_is_said_with_its_accuracy_or_that_nothing_does(tiny):
 def test_a_table_says_that_nothing_is_published_yet(tiny):
     ours = growth.gather(tiny)
     table = tables.tabulate_classes({}, [ours])
-    assert list(table.columns)[:2] == ["the paper", "published records"]
-    assert set(table["published records"]) == {"none yet"}
+    assert list(table.columns)[:2] == ["the paper", "our records"]
+    assert set(table["our records"]) == {"none yet"}
     beside = tables.tabulate_classes({"tiny": ours}, [ours])
-    assert "published records" not in beside
+    assert "our records" not in beside
     assert (beside.iloc[:, 1] == beside.iloc[:, 2]).all()
     assert len(tables.tabulate_growths([ours])) == 1
 

@@ -268,7 +268,7 @@ def test_what_deep_gains_is_said_of_the_seeds_that_it_shares_with_base(tmp_path,
     assert kinds.less_base(0.9).value == pytest.approx(15)  # 10 and 20
     said = control_dead.say_deep(kinds)
     assert said.startswith("+40.0 [+40.0, +40.0] points at 80 % and +15.0 [")
-    assert said.endswith("points at 90 % (quarter width, 2 seeds, made up)")
+    assert said.endswith("points at 90 % (quarter width, 2 seeds, made up, 20 epochs)")
     table = control_dead.tabulate_kinds(kinds)
     assert list(table.index) == ["base", "deep"] and list(table["seeds"]) == ["3", "2"]
     assert table.loc["deep", "accuracy at 80 %, %"] == "70.0 ± 0.0"
@@ -320,7 +320,7 @@ def test_each_rate_has_its_own_gap_in_tables_words_and_figure():
     assert len(scales) == 2 * len(control_study.SHOWN)
     said = control_study.say_deciding(study)
     assert said.startswith("dense accuracy (the larger field lowers it; ")
-    assert "gap at 80 % (" in said and said.endswith("; made up, 5 seeds, made up")
+    assert "gap at 80 % (" in said and said.endswith("; made up, 5 seeds, made up, 1 epoch")
 
     def check(shown):
         fig, axes = plots.figure(1, 3)

@@ -202,7 +202,7 @@ def test_known_losses_come_out(tmp_path):
     assert verdicts["cifar_deep_drop_least"]["value"] > 0.2
     assert verdicts["cifar_slope_most"]["value"] < 0
     assert verdicts["cifar_deep_drop"] == family.drop("deep").as_result()
-    assert verdicts["cifar_data"] == {"value": f"{family.title}, toy"}
+    assert verdicts["cifar_data"] == {"value": f"{family.title}, toy, 1 epoch"}
     table = likeness_tables.tabulate_likeness(families, [family])
     assert list(table.columns[:1]) == ["the paper"] and (table.iloc[:, 1] == table.iloc[:, 2]).all()
     assert len(dict(likeness_tables.name_family(family, "x"))) > 20

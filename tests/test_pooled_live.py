@@ -115,6 +115,8 @@ def test_results_and_table_hold_both_ways_of_counting():
     assert named["live_all_below_words"] == {"value": "falls"}
     assert named["live_same_below"]["value"] == pytest.approx(0, abs=1e-9)
     assert named["live_unused"] == {"value": 0.5}
+    assert named["live_share_below"]["value"] == pytest.approx(0.4)
+    assert named["live_least_below"]["value"] == pytest.approx(30)
     table = prunings_live.tabulate_live(found)
     assert list(table.index) == ["80 % of all", "60 % of those that read", "90 % of all",
                                  "80 % of those that read"]  # fmt: skip

@@ -225,8 +225,11 @@ def test_recipes_and_lengths_of_tuning_stand_apart(tmp_path):
     assert len(found) == 3
     assert prunings_study.choose_deciding(found, "vgg").scale == "quarter width"
     table = prunings_tables.tabulate_recipes(found.values())
-    assert table.loc["VGG, quarter width, made up", "dense, points a step"].startswith("-7.5")
-    assert table.loc["VGG, quarter width, printed recipe, made up", "dense, %"] == "62.5 to 85.0"
+    assert table.loc["VGG, quarter width, made up, 20 epochs", "dense, points a step"].startswith(
+        "-7.5"
+    )
+    printed = "VGG, quarter width, printed recipe, made up, 20 epochs"
+    assert table.loc[printed, "dense, %"] == "62.5 to 85.0"
     trends = prunings_tables.tabulate_trends([found["quarter width", "vgg"]])
     assert trends.loc["VGG: dense accuracy", "Page's test"] == "of falling: p = 0.0017"  # 1 / 24^2
     assert prunings_tables.tabulate_recipes([]) is None
@@ -238,10 +241,13 @@ def test_what_decides_is_said_with_its_scale_and_seeds_or_that_nothing_does():
     dense = [[0.9, 0.8], [0.8, 0.75], [0.7, 0.7], [0.6, 0.65]]
     chosen = prunings_study.choose_deciding(prunings_study.gather(study(dense, dense)), "vgg")
     line = say([chosen])
-    assert line.startswith("VGG (quarter width, 2 seeds): dense accuracy shows no sure trend (-7.5")
+    scale = "quarter width, 2 seeds, made up, 20 epochs"
+    assert line.startswith(f"VGG ({scale}): dense accuracy shows no sure trend (-7.5")
     gap = "the gap at 90 % shows no sure trend (+0.0 [+0.0, +0.0] points a step)"
-    alone = "there new batch norm statistics alone turn 85 % into 85 % at a field of 181 px"
-    assert line.endswith(f"pruned accuracy rises at no rate, {gap}; {alone}; on made up")
+    assert line.endswith(f"pruned accuracy rises at no rate, {gap}")
+    alone = prunings_trends.say_statistics([chosen])
+    assert alone == f"85 % become 85 % in VGG at a field of 181 px ({scale})"
+    assert prunings_trends.say_statistics([]) == say([])
     rising = [[0.1, 0.2], [0.2, 0.31], [0.3, 0.39], [0.4, 0.5]]
     chosen = prunings_study.choose_deciding(prunings_study.gather(study(dense, rising)), "vgg")
     assert "rises at 90 % (+9.9 [+8.6, +11.2]), the gap" in say([chosen])

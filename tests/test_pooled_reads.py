@@ -124,7 +124,8 @@ def test_the_power_put_in_is_found_whatever_each_layer_prefers(store, power):
     found = reads_taps.estimate_exponents(taps)["vgg"]
     assert found.value == pytest.approx(power, abs=1e-6) and found.n == 2
     assert power == 0 or (
-        reads_taps.say_taps(taps) == "VGG 0.60 [0.60, 0.60] (2 seeds) (quarter width, made up)"
+        reads_taps.say_taps(taps)
+        == "VGG 0.60 [0.60, 0.60] (2 seeds) (quarter width, made up, 20 epochs)"
     )
 
     def check(fit):

@@ -1,4 +1,4 @@
-"""The columns "the paper | published records | this run" of every chapter that trains."""
+"""The columns "the paper | our records | this run" of every chapter that trains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def set_side_by_side(
     published: Mapping[str, Mapping[str, str]],
     ours: Mapping[str, Mapping[str, str]],
 ) -> pd.DataFrame:
-    """Return a table with the columns the paper | published records | this run.
+    """Return a table with the columns the paper | our records | this run.
 
     Args:
         paper: what the paper states, by row.
@@ -23,9 +23,9 @@ def set_side_by_side(
     """
     table = pd.DataFrame({"the paper": pd.Series(paper)})
     for name, cells in published.items():
-        table[f"published: {name}"] = pd.Series(cells)
+        table[f"our records: {name}"] = pd.Series(cells)
     if not published:
-        table["published records"] = "none yet"
+        table["our records"] = "none yet"
     for name, cells in ours.items():
         table[f"this run: {name}"] = pd.Series(cells)
     return table.loc[list(paper)].fillna("–")

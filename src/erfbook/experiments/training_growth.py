@@ -18,6 +18,7 @@ from scipy import stats
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.photographs import METRICS
 from erfbook.experiments.training_fields import CONTROLS, NUMBERS, READINGS
+from erfbook.notation import count
 from erfbook.records import Record
 
 SETTLED = 0.5  # epochs; before it batch norm's statistics and the first steps' jumps rule
@@ -208,6 +209,13 @@ def answer(ratio: Estimate) -> str:
     return "shrank" if ratio.n > 1 and ratio.high < 1 else "showed no sure change"
 
 
+def say_data(growth: Growth) -> str:
+    """Return what the data are, and which network learned from them for how long, in words."""
+    channels, epochs = growth.config.get("channels"), count(float(growth.epochs[-1]), "epoch")
+    width = f"{channels} channels, " if channels else ""
+    return f"{growth.note}; {width}{epochs}"
+
+
 def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
     """Return a configuration's results under the names that prose and the claims ledger use.
 
@@ -216,7 +224,7 @@ def name_growth(growth: Growth, prefix: str) -> dict[str, dict]:
     growth by every metric has the one above 1, shrinkage the other below 1.
     """
     named: dict[str, dict] = {
-        "note": {"value": growth.note},
+        "note": {"value": say_data(growth)},
         "name": {"value": growth.config["name"]},
         "n_seeds": {"value": len(growth.seeds)},
         "n_moments": {"value": len(growth.epochs)},

@@ -108,6 +108,57 @@ def say_deciding(deciding: Growth | None) -> str:
     return f"{', '.join(parts)}; {reached}, on {deciding.note}"
 
 
+def say_controls(deciding: Growth | None) -> str:
+    """Say in words how the deciding runs' trained field compares with copies that forget."""
+    if deciding is None:
+        return NONE_DECIDES
+    words = {"shuffled": "shuffled copies", "taps": "shuffled taps", "redrawn": "redrawn kernels"}
+    ratios = {word: deciding.ratio_to_control(control) for control, word in words.items()}
+    told = ", ".join(f"{ratio.text()} times that of {word}" for word, ratio in ratios.items())
+    return f"{told} ({count(len(deciding.seeds), 'run')} of “{deciding.config['name']}”)"
+
+
+def say_structure(deciding: Growth | None) -> str:
+    """Say in words whether shuffled copies of the deciding runs are of the trained size."""
+    if deciding is None:
+        return NONE_DECIDES
+    ratio = deciding.ratio_to_control("shuffled")
+    answers = {
+        "shrank": "holds there too",
+        "grew": "is refuted there: the trained field is the larger one",
+        "showed no sure change": "is not seen there: the two sizes cannot be told apart",
+    }
+    return f"{answers[answer(ratio)]} ({ratio.text()})"
+
+
+def say_correlation(deciding: Growth | None) -> str:
+    """Say in words how size and accuracy go together along the deciding runs."""
+    if deciding is None:
+        return NONE_DECIDES
+    runs = count(len(deciding.seeds), "run")
+    return f"{deciding.rank_correlation().text()} ({runs} of “{deciding.config['name']}”)"
+
+
+def say_scales(published: Mapping[str, Growth]) -> str:
+    """Say in words what the names of published classifiers mean."""
+    told = []
+    for name, growth in published.items():
+        config = growth.config
+        if "channels" in config:
+            size = f"{config['channels']} channels, {count(config['epochs'], 'epoch')}"
+            told.append(f"“{name}”: {size}, {count(len(growth.seeds), 'run')}")
+    return "; ".join(told) or NONE_DECIDES
+
+
+def split_variants(published: Mapping[str, Growth]) -> tuple[dict[str, Growth], list[str]]:
+    """Return published configurations that change one thing, and the names of those not run."""
+    names = [config.name for config, _ in CLASSES.plans["paper"] if config.name not in DECIDING]
+    return (
+        {name: published[name] for name in names if name in published},
+        [name.removeprefix("cpu, ") for name in names if name not in published],
+    )
+
+
 def tabulate_classes(published: Mapping[str, Growth], ours: Sequence[Growth]) -> pd.DataFrame:
     """Return figure 3 (left) side by side: the paper, published records, this run."""
     paper = {

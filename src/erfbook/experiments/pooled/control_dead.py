@@ -17,6 +17,7 @@ import pandas as pd
 from erfbook.experiments.estimates import Estimate, mean_text
 from erfbook.experiments.pooled.control import KINDS, PAPER_SCALES
 from erfbook.experiments.pooled.control_study import read_kinds, take_percent
+from erfbook.experiments.pooled.networks import say_data
 from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.notation import count, percent
@@ -37,8 +38,8 @@ class Kinds:
 
     @property
     def note(self) -> str:
-        """What the data are, in words."""
-        return str(self.records["base"][0].metrics["note"])
+        """What the data are and how long networks were trained on them, in words."""
+        return say_data(self.records["base"][0])
 
     @property
     def rates(self) -> tuple[float, ...]:

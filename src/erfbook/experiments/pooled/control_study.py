@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from erfbook.experiments.estimates import Estimate, bootstrap, seed_for
 from erfbook.experiments.pooled.control import KINDS, PAPER_SCALES, POOL_CONTROL, STRIDE
+from erfbook.experiments.pooled.networks import say_data
 from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.notation import count, percent
@@ -76,8 +77,8 @@ class Study:
 
     @property
     def note(self) -> str:
-        """What the data are, in words."""
-        return str(self.records["base"][0].metrics["note"])
+        """What the data are and how long networks were trained on them, in words."""
+        return say_data(self.records["base"][0])
 
     def panels(self) -> tuple[tuple[Study, str], ...]:
         """Return what a figure or a table shows: dense accuracy, and the gap at each rate."""

@@ -23,7 +23,7 @@ from erfbook.experiments.pooled.likeness import (
     list_pairs,
     pool_likeness,
 )
-from erfbook.experiments.pooled.networks import TITLES, NetworkConfig
+from erfbook.experiments.pooled.networks import TITLES, NetworkConfig, say_data
 from erfbook.experiments.pooled.plans import configure_pools
 from erfbook.experiments.registry import obtain
 from erfbook.experiments.training_growth import mean_interval
@@ -143,8 +143,8 @@ class Family:
 
     @property
     def note(self) -> str:
-        """What the data are, in words."""
-        return str(self.members[0].records[0].metrics["note"])
+        """What the data are and how long networks were trained on them, in words."""
+        return say_data(self.members[0].records[0])
 
     @property
     def has_blocks(self) -> bool:

@@ -25,6 +25,7 @@ from erfbook.experiments.weights import (
     weights_to_arrays,
 )
 from erfbook.models.pooled import PooledNet, pooled_resnet50, pooled_vgg
+from erfbook.notation import count
 from erfbook.records import Record, Store
 
 STRIDES = (1, 2, 3, 4)  # of the early pool; its kernel is one more
@@ -233,6 +234,19 @@ def network_of(record: Record) -> PooledNet:
     model = build_network(config, record.spec.seed, n_classes)
     load_weights(model, record)
     return model.eval()
+
+
+def say_data(record: Record) -> str:
+    """Return what a run's data are and how long its network was trained on them, in words.
+
+    Args:
+        record: of any experiment on pooled networks.
+    """
+    config = record.spec.config
+    note = str(record.metrics["note"])
+    if config.get("moment") == "before":
+        return note
+    return f"{note}, {count(config.get('network', config)['epochs'], 'epoch')}"
 
 
 @functools.cache

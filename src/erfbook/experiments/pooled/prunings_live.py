@@ -100,6 +100,9 @@ def name_live(study: Study, prefix: str = "live") -> Iterator[tuple[str, dict[st
         for which, stride in (("kept", study.strides[-1]), ("kept_first", study.strides[0])):
             kept = share_kept(study, stride, rate, paired=True)
             yield f"{prefix}_{which}_{word}", {"value": float(kept.mean())}
+        least = min(float(gap_at(study, stride, share).mean()) for stride in study.strides)
+        yield f"{prefix}_share_{word}", {"value": share}
+        yield f"{prefix}_least_{word}", {"value": least, "unit": "points"}
         for basis, slope in (("all", study.slope("gap", rate)), ("same", slope_at(study, share))):
             yield f"{prefix}_{basis}_{word}", slope.with_ends()
             yield f"{prefix}_{basis}_{word}_words", {"value": say_trend(slope)}

@@ -202,18 +202,31 @@ def tabulate_recipes(studies: Iterable[Study]) -> pd.DataFrame | None:
 
 def _columns(studies: Sequence[Study], words: Mapping[str, str]) -> dict[str, dict[str, str]]:
     columns: dict[str, dict[str, str]] = {}
-    for study in studies:
-        cells = columns.setdefault(f"{study.scale}: {note_of(study)}", {})
-        for stride in study.strides:
-            values = {
-                "dense": study.percent("dense", stride),
-                "pruned": study.percent("global", stride, RATE),
-                "gap": study.gap(stride, RATE),
-            }
-            title = f"{TITLES[study.architecture]} {STATED[study.architecture][stride - 1]} px"
-            shown = {n: f"{mean_text(v)} ({len(v)})" for n, v in values.items()}
-            cells |= {f"{title}, {words[n]}": text for n, text in shown.items()}
+    for scale in dict.fromkeys(study.scale for study in studies):
+        of_scale = [study for study in studies if study.scale == scale]
+        data, _, _ = note_of(of_scale[0]).rpartition(", ")
+        lengths = [
+            f"{TITLES[study.architecture]} {note_of(study).rpartition(', ')[2]}"
+            for study in of_scale
+        ]
+        cells = columns.setdefault(f"{scale}: {data}, {', '.join(lengths)}", {})
+        for study in of_scale:
+            cells |= _cells(study, words)
     return columns
+
+
+def _cells(study: Study, words: Mapping[str, str]) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    for stride in study.strides:
+        values = {
+            "dense": study.percent("dense", stride),
+            "pruned": study.percent("global", stride, RATE),
+            "gap": study.gap(stride, RATE),
+        }
+        title = f"{TITLES[study.architecture]} {STATED[study.architecture][stride - 1]} px"
+        shown = {n: f"{mean_text(v)} ({len(v)})" for n, v in values.items()}
+        cells |= {f"{title}, {words[n]}": text for n, text in shown.items()}
+    return cells
 
 
 PAPER_TABLES = {"table 1": TABLE_1, "table 2": TABLE_2}

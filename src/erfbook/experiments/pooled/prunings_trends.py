@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from erfbook.experiments.estimates import Estimate
-from erfbook.experiments.pooled.networks import TITLES
+from erfbook.experiments.pooled.networks import TITLES, say_data
 from erfbook.experiments.pooled.prunings_study import RATE, Study
 from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
@@ -28,18 +28,29 @@ def say_trend(estimate: Estimate) -> str:
 
 def say_deciding(deciding: Iterable[Study]) -> str:
     """Say in words what the networks that decide do as the field grows, or that there are none."""
-    parts, notes = [], set()
+    parts = []
     for study in deciding:
-        notes.add(note_of(study))
         dense, gap = study.slope("dense"), study.slope("gap", RATE)
         parts.append(
-            f"{TITLES[study.architecture]} ({study.scale}, {count(study.n_seeds, 'seed')}): dense "
-            f"accuracy {_move(dense)}, pruned accuracy rises at {_rising_rates(study)}, the gap at "
-            f"{percent(RATE)} {_move(gap)}; there new batch norm statistics alone turn "
-            f"{_share(study, 'global')} into "
-            f"{_share(study, 'calibrated')} at a field of {study.fields[0]} px"
+            f"{TITLES[study.architecture]} ({_of_what(study)}): dense accuracy {_move(dense)}, "
+            f"pruned accuracy rises at {_rising_rates(study)}, the gap at {percent(RATE)} "
+            f"{_move(gap)}"
         )
-    return f"{'; '.join(parts)}; on {' and '.join(sorted(notes))}" if parts else NONE_DECIDES
+    return "; ".join(parts) or NONE_DECIDES
+
+
+def say_statistics(deciding: Iterable[Study]) -> str:
+    """Say in words what new batch norm statistics alone do at the smallest field, or nothing."""
+    parts = [
+        f"{_share(study, 'global')} become {_share(study, 'calibrated')} in "
+        f"{TITLES[study.architecture]} at a field of {study.fields[0]} px ({_of_what(study)})"
+        for study in deciding
+    ]
+    return " and ".join(parts) or NONE_DECIDES
+
+
+def _of_what(study: Study) -> str:
+    return f"{study.scale}, {count(study.n_seeds, 'seed')}, {note_of(study)}"
 
 
 def _share(study: Study, way: str) -> str:
@@ -123,5 +134,5 @@ def describe(study: Study) -> str:
 
 
 def note_of(study: Study) -> str:
-    """Return what the data are, in words."""
-    return study.records[study.strides[0]][0].metrics["note"]
+    """Return what the data are and how long networks were trained on them, in words."""
+    return say_data(study.records[study.strides[0]][0])

@@ -11,7 +11,7 @@ from torch import nn
 
 from erfbook import pruning
 from erfbook.experiments.estimates import Estimate
-from erfbook.experiments.pooled.networks import TITLES, network_of
+from erfbook.experiments.pooled.networks import TITLES, network_of, say_data
 from erfbook.experiments.side_by_side import NONE_DECIDES
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.experiments.weights import has_weights
@@ -87,7 +87,7 @@ def read_taps(stores: Iterable[Store]) -> list[Taps]:
                 stride=config["pool_stride"],
                 seed=record.spec.seed,
                 scale=config["name"].partition(":")[0],
-                note=str(record.metrics["note"]),
+                note=say_data(record),
                 layers=layers,
                 shares=values[:, 0],
                 ratios=values[:, 1],

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from erfbook.experiments.estimates import Estimate
-from erfbook.experiments.pooled.networks import STRIDES
+from erfbook.experiments.pooled.networks import STRIDES, say_data
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.notation import count, round_to
 from erfbook.records import Record, Store
@@ -58,8 +58,8 @@ class Pools:
 
     @property
     def note(self) -> str:
-        """What the data are, in words."""
-        return self.firsts[0].metrics["note"]
+        """What the data are, and how long networks were trained on them if they were, in words."""
+        return say_data(self.firsts[0])
 
     def values(self) -> Float[np.ndarray, "pool seed k"]:
         """Return the eigenvalues, each spectrum's in descending order."""
