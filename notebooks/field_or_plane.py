@@ -16,11 +16,11 @@
 # **Question.** {cite:t}`avendano` enlarges the {term}`receptive field` by the {term}`stride` of an early max pool, sees dense accuracy fall and pruned accuracy rise, and speaks of the receptive field. The conclusion admits that the feature maps shrank with it.
 # Which of the two was it?
 #
-# **Answer in one line.** The pool changes four things, not one: field, plane, detail, and the number of weights that ever read the image. They can be had one at a time with the same weights. On all of CIFAR-10: {glue:text}`cifar_line`.
+# **Answer in short.** The pool changes four things, not one: field, plane, detail, and the number of weights that ever read the image. They can be had one at a time with the same weights. On all of CIFAR-10: {glue:text}`cifar_line`.
 # In this run, of dense accuracy: {glue:text}`answer`.
 #
 # The fourth thing needs no training to be seen: from stride {glue:text}`dead_stride:d` on, the VGG-like network on 32 px images has {glue:text}`dead_share:.0%` of its convolutions' weights over nothing but padding. That is the stride at which the paper's pruned accuracy jumps.
-# With how *often* weights read go the gaps of all networks here, also where the number of those that ever do tells nothing ({ref}`sec-fp-reads`).
+# With how *often* weights read go the gaps of these VGG-like networks, also where the number of those that ever do tells nothing; that was found after the gaps were seen, and ResNet-50 has bounds of its own ({ref}`sec-fp-reads`).
 # The chapter goes beyond what the paper measured; it decides the claims `avendano.s4.*` of the scoreboard.
 
 # %% tags=["parameters"]
@@ -66,7 +66,7 @@ p = run.parameters
 # | deep | as base | the last stage dilated | large | kept | large |
 #
 # No network has a parameter more or less, they begin with the same weights, and any of them can load any other's. We compare at $k = {}${glue:text}`stride:d`: there the planes of the dilated networks are exactly those of base. For an even $k$ the later strides of 2 would leave only every
-# $k$-th position of the early plane in use, and *dilated* would keep no detail; the last column but two of the table below counts that.
+# $k$-th position of the early plane in use, and *dilated* would keep no detail; the last column but two of the table below counts that. Its counts are of networks with a thirty-second of the channels, on which fields, planes and shares do not depend; its last row, *sampled*, is *base* of which only every $k$-th position of the last plane is kept, for even strides.
 
 # %%
 designs = control_tables.describe_all()
@@ -121,7 +121,7 @@ plots.plot_control_live(axes, shares, control_tables.GAPS);
 # $$ (eq-fp-effects)
 #
 # The first two are the main effects of a two-by-two design on large planes, the third changes the plane at the same field and detail. Beside them stands *deep* − *base*, the field without any change of planes, detail or early layers. All runs of a seed share initial weights, images, order and recipe, so differences are taken seed by seed.
-# {glue:text}`data`, {glue:text}`n_runs:d` seeds; pruning is by magnitude over all layers at once.
+# The data are {glue:text}`data`, with {glue:text}`n_runs:d` seeds; pruning is by magnitude over all layers at once.
 
 # %%
 scale = control_tables.choose_scale(
@@ -228,7 +228,7 @@ run.report("kept_line", reads.say_kept(seen))
 run.report("other_line", reads.say_other(seen))
 seen.table()
 
-# %% mystnb={"figure": {"name": "fig-control-reads", "caption": "Left: mean magnitude of the corner taps, and of the edge taps, of each 3 × 3 layer of the published networks, against the share of positions at which they read; line: what independent gradients give. Right: gap against the weights that are kept, as a share of the reading; open at the lower rate, filled at the higher, crosses: networks behind pools of stride 2 and 4 at five rates; stars: ResNet-50; bars from seed to seed."}, "image": {"alt": "Left: VGG's taps rise from a tenth of the middle tap where they never read, over 0.45 at a quarter of the positions, to about 0.9; ResNet-50's lie higher and rise less. Right: the gap falls from above 70 points to nearly 0 as more is kept, steeply at about 40 percent; dilated networks lie on the same fall, ResNet-50 falls at about 20 percent."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-control-reads", "caption": "Left: mean magnitude of the corner taps, and of the edge taps, of each 3 × 3 layer of the published networks, against the share of positions at which they read; line: what independent gradients give. Right: gap against the weights that are kept, as a share of the *reading*: the number of weights that, reading everywhere, would read as often as all of the network's own together; more weights than that can be kept; open at the lower rate, filled at the higher, crosses: networks behind pools of stride 2 and 4 at five rates; stars: ResNet-50; bars from seed to seed."}, "image": {"alt": "Left: VGG's taps rise from a tenth of the middle tap where they never read, over 0.45 at a quarter of the positions, to about 0.9; ResNet-50's lie higher and rise less. Right: the gap falls from above 70 points to nearly 0 as more is kept, steeply at about 40 percent; dilated networks lie on the same fall, ResNet-50 falls at about 20 percent."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.6)
 plots.plot_reads(axes, seen);
 
@@ -256,11 +256,11 @@ plots.plot_reads(axes, seen);
 #
 # The stride of an early pool is no dial for the receptive field alone. Field, plane and detail can be parted at no cost in weights, and a fourth change, dead weights, comes in at the very stride at which the paper's VGG-like network becomes prunable.
 #
-# {glue:text}`shown_scale`, {glue:text}`shown_data`: dense accuracy changes by {glue:text}`shown_total_accuracy:+.1f` points, of which field {glue:text}`shown_field_accuracy:+.1f`, detail {glue:text}`shown_detail_accuracy:+.1f`, plane {glue:text}`shown_plane_accuracy:+.1f`;
+# On all of CIFAR-10 ({glue:text}`shown_scale`, {glue:text}`shown_data`) dense accuracy changes by {glue:text}`shown_total_accuracy:+.1f` points, of which field {glue:text}`shown_field_accuracy:+.1f`, detail {glue:text}`shown_detail_accuracy:+.1f`, plane {glue:text}`shown_plane_accuracy:+.1f`;
 # the gap at {glue:text}`shown_rate:.0%` by {glue:text}`shown_total_gap:+.1f`, of which field {glue:text}`shown_field_gap:+.1f`, detail {glue:text}`shown_detail_gap:+.1f`, plane {glue:text}`shown_plane_gap:+.1f`. Where two parts are large and of opposite sign, what the pool does by itself says little of either.
 # Dead weights are in the field's part: what *deep* gains on *base*, pruned, is {glue:text}`deep_line`, and where as many of the weights that read the image are kept, gaps differ from that of *base* by {glue:text}`equal_line`.
 #
-# What tells all of these networks apart is how often their weights read the image, and not padding: what is kept of that goes with the gap ({ref}`sec-fp-reads`).
+# What tells these VGG-like networks apart is how often their weights read the image, and not padding: what is kept of that goes with the gap ({ref}`sec-fp-reads`). It was found after the gaps were seen, on one architecture.
 
 # %%
 run.finish()

@@ -16,7 +16,7 @@
 # **Question.** Section 3.3 of {cite:t}`avendano` shows the 90 largest eigenvalues of the loss's Hessian, and reads from them that before training a network with a larger {term}`theoretical receptive field` lies in a wider spectrum with larger
 # eigenvalues, hence in a steeper and more chaotic landscape. Does it, and is it the field that does it?
 #
-# **Answer in one line.** On all of CIFAR-10: {glue:text}`cifar_line`. Before training, this run's largest eigenvalue {glue:text}`vgg_before_largest_says` with the field in VGG-like networks (a factor of {glue:text}`vgg_before_largest:.1f` from smallest to largest) and {glue:text}`resnet50_before_largest_says` in ResNet-50 ({glue:text}`resnet50_before_largest:.1f`).
+# **Answer in short.** On all of CIFAR-10: {glue:text}`cifar_line`. Before training, this run's largest eigenvalue {glue:text}`vgg_before_largest_says` with the field in VGG-like networks ({glue:text}`vgg_before_largest_ends` times from smallest to largest) and {glue:text}`resnet50_before_largest_says` in ResNet-50 ({glue:text}`resnet50_before_largest_ends` times).
 # On planes of equal size it {glue:text}`effect_field_says` with the field by itself ({glue:text}`effect_field:.2f`), and on fields of equal size it {glue:text}`effect_plane_says` as the planes shrink ({glue:text}`effect_plane:.2f`).
 #
 # The chapter decides the claims `avendano.fig1.*`, `avendano.fig2.*` and `avendano.s3.3.landscape*` of the scoreboard.
@@ -97,12 +97,12 @@ plots.plot_spectra_ranks(axes, {when: spectra["vgg", when] for when in ("before"
 fig, axes = plots.figure(1, 2, height=3.4)
 plots.plot_spectra_ranks(axes, {when: spectra["resnet50", when] for when in ("before", "after")});
 # %% [markdown]
-# **Before training.** A line through the logarithm against the field, seed by seed, gives what a number grows by from the smallest field to the largest, with Student's 95 % interval over seeds. In VGG-like networks ({glue:text}`vgg_before_seeds_words`)
-# the largest eigenvalue grows by a factor of {glue:text}`vgg_before_largest_words`, the distance between the first and the last one listed by {glue:text}`vgg_before_spread_words`;
-# in ResNet-50 ({glue:text}`resnet50_before_seeds_words`) by {glue:text}`resnet50_before_largest_words` and {glue:text}`resnet50_before_spread_words`.
-# A straight line is not the whole story: in {glue:text}`vgg_before_largest_rising:d` of {glue:text}`vgg_before_seeds_words` the largest eigenvalue rises from each field to the next.
+# **Before training.** Behind the largest field, over behind the smallest, paired by seed, with Student's 95 % interval over seeds: in VGG-like networks ({glue:text}`vgg_before_seeds_words`)
+# the largest eigenvalue is {glue:text}`vgg_before_largest_ends` times as large, the distance between the first and the last one listed {glue:text}`vgg_before_spread_ends` times;
+# in ResNet-50 ({glue:text}`resnet50_before_seeds_words`) {glue:text}`resnet50_before_largest_ends` and {glue:text}`resnet50_before_spread_ends` times.
+# The *trend*, which the verdicts ask for, uses all four fields: a line through the logarithm, seed by seed, and what it rises by from the first field to the last. It gives {glue:text}`vgg_before_largest_words` and {glue:text}`resnet50_before_largest_words`; where the number jumps between two fields and is level otherwise, a line overshoots. That happens: in {glue:text}`vgg_before_largest_rising:d` of {glue:text}`vgg_before_seeds_words` the largest eigenvalue rises from each field to the next.
 #
-# **After training.** The factor is {glue:text}`vgg_after_largest_words` in VGG-like networks ({glue:text}`vgg_after_seeds_words`), of which the interval says that it {glue:text}`vgg_after_largest_says`;
+# **After training.** The trend's factor is {glue:text}`vgg_after_largest_words` in VGG-like networks ({glue:text}`vgg_after_seeds_words`), of which the interval says that it {glue:text}`vgg_after_largest_says`;
 # and {glue:text}`resnet50_after_largest_words` in ResNet-50 ({glue:text}`resnet50_after_seeds_words`), which {glue:text}`resnet50_after_largest_says`. Networks that fit their images to different degrees stand at different losses, and curvature depends on the loss: the table gives both. The paper shows these panels and says nothing of them.
 #
 # **Up and down.** Of all curvature, by size, {glue:text}`vgg_before_negative_smallest:.0%` points downwards in the untrained VGG-like network with the smallest field and {glue:text}`vgg_before_negative_greatest:.0%` with the largest. The sum of the sizes of all negative eigenvalues, estimated from the density, is multiplied by {glue:text}`vgg_before_descent_words` from the smallest field to the largest in VGG-like networks and by {glue:text}`resnet50_before_descent_words` in ResNet-50. The paper speaks of descent as well, and the largest eigenvalues, all it shows, cannot tell of it.
@@ -156,10 +156,10 @@ run.report("n_varied", p.n_varied)
 spectra_tables.tabulate_variants(small, large)
 
 # %% [markdown]
-# **The trend is above 1 with certainty in {glue:text}`variants_growing:d` of {glue:text}`n_variants:d` rows**; the ratio lies between {glue:text}`variants_least:.2f` and {glue:text}`variants_most:.2f`. With running statistics that were never run, as evaluation mode takes an untrained network, the ratio is {glue:text}`variants_running_words`: whether the trend is a large one hangs on a mode that the paper does not name. He's initial weights have six times PyTorch's variance; batch norm makes what the network computes independent of the weights' scale, and the curvature falls with it for every pool alike.
+# **The ratio's 95 % interval lies above 1 in {glue:text}`variants_growing:d` of {glue:text}`n_variants:d` rows**; the ratio lies between {glue:text}`variants_least:.2f` and {glue:text}`variants_most:.2f`. With running statistics that were never run, as evaluation mode takes an untrained network, the ratio is {glue:text}`variants_running_words`: whether the trend is a large one hangs on a mode that the paper does not name. He's initial weights have six times PyTorch's variance; batch norm makes what the network computes independent of the weights' scale, and the curvature falls with it for every pool alike.
 #
 # (sec-ll-table)=
-# ## The paper, published records, this run
+# ## The paper, our records, this run
 #
 # **The paper prints curves and no numbers**, so its column holds what its text says of them. Its networks were trained on CIFAR-10, and only spectra of 90 eigenvalues of networks on all of CIFAR-10, a quarter as wide or wider, with two seeds or more behind all four pools, decide what it says of them. Theirs stand with the number of seeds in brackets and Page's test of rising.
 

@@ -210,7 +210,7 @@ def test_known_losses_come_out(tmp_path):
     assert line.startswith(f"{family.title}, 4 seeds: deep layers of two seeds are less alike")
     assert "beside" not in line
     farthest = likeness_tables.tabulate_farthest([family])
-    assert list(farthest.index) == [f"{family.title}, toy: {px} px" for px in (108, 423)]
+    assert list(farthest.index) == [f"{family.title}, toy, 1 epoch: {px} px" for px in (108, 423)]
     assert farthest.iloc[0, :2].to_list() == ["50 %", "30 %"] and farthest["pairs"].iloc[1] == "6"
     deep = family.level("deep")[-1].value
     assert farthest["deep CKA"].iloc[1].startswith(f"{deep:.2f}")

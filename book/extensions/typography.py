@@ -7,6 +7,7 @@ number and %, or px, and an equation in a line keeps the brackets and marks next
 equations and figures stay as they are.
 A table's cell with an estimate may break between the number, its interval and what follows, one of
 words between these, and no other cell breaks, so that many columns fit beside each other.
+A result that is a number stands out in running text; one of several words does not.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _INLINE = re.compile(
     r'(?P<open>[(\[]?)(?P<math><span\b[^>]*\bclass="[^"]*\bmath\b[^>]*>[^<]*</span>)'
     r"(?P<mark>[,.;:?!)\]]*)"
 )
+_PHRASE = re.compile(r'<span class="pasted-text">(?P<words>[^<]*(?:\s[^<\s]+){4}[^<]*)</span>')
 _UNIT_AFTER_TAG = re.compile(r"^\s(?=(?:%(?!\w)|px\b))")
 
 
@@ -49,7 +51,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def mend(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
     """Set the numbers of one page's body."""
     if context.get("body"):
-        context["body"] = set_cells(set_equations(set_numbers(context["body"])))
+        body = set_cells(set_equations(set_numbers(context["body"])))
+        context["body"] = set_phrases(body)
 
 
 def set_numbers(markup: str) -> str:
@@ -85,6 +88,17 @@ def set_cells(markup: str) -> str:
     '<td>12 × 12</td><td>[0, 1]</td><td class="words">too few networks</td>'
     """
     return _WORDS.sub(r'<td class="words">\g<words></td>', _ESTIMATE.sub(_parts, markup))
+
+
+def set_phrases(markup: str) -> str:
+    """Return HTML in which a result in several words is marked as such, not as a number is.
+
+    >>> set_phrases('<span class="pasted-text">51 %</span>')
+    '<span class="pasted-text">51 %</span>'
+    >>> set_phrases('<span class="pasted-text">no published record decides it</span>')
+    '<span class="pasted-text phrase">no published record decides it</span>'
+    """
+    return _PHRASE.sub(r'<span class="pasted-text phrase">\g<words></span>', markup)
 
 
 def _parts(cell: re.Match[str]) -> str:

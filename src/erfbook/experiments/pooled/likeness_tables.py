@@ -184,13 +184,15 @@ def tabulate_farthest(families: Iterable[Family]) -> pd.DataFrame:
 
 def name_farthest(family: Family, prefix: str) -> dict[str, dict[str, Any]]:
     """Return named results: what farthest images hold of deep layers behind the largest pool."""
+    deep, equal = (family.level("deep", *of)[-1] for of in ((), ("equal",)))
     return {
         f"{prefix}_networks": {"value": f"{family.title}, {count(family.n_networks, 'seed')}"},
         f"{prefix}_data": {"value": family.note},
         f"{prefix}_field": {"value": family.fields[-1]},
         f"{prefix}_held": {"value": _farthest(family, -1)},
-        f"{prefix}_deep": family.level("deep")[-1].as_result(),
-        f"{prefix}_equal_deep": family.level("deep", "equal")[-1].as_result(),
+        f"{prefix}_deep": deep.as_result(),
+        f"{prefix}_equal_deep": equal.as_result(),
+        f"{prefix}_equal_change": {"value": abs(equal.value - deep.value)},
     }
 
 

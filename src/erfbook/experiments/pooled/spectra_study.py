@@ -106,6 +106,14 @@ def measure_growth(pools: Pools, name: str) -> Estimate:
     return mean_interval(np.exp(slopes * (fields.max() - fields.min())), log=True)
 
 
+def compare_fields(pools: Pools, name: str) -> Estimate:
+    """Return a number behind the largest field over that behind the smallest, paired by seed."""
+    numbers = pools.numbers(name)
+    if not (numbers > 0).all():
+        return Estimate(math.nan, math.nan, math.nan, len(pools.seeds))
+    return mean_interval(numbers[-1] / numbers[0], log=True)
+
+
 def count_rising(pools: Pools, name: str) -> int:
     """Return the seeds in which a number rises from each field to the next."""
     return int((np.diff(pools.numbers(name), axis=0) > 0).all(axis=0).sum())
@@ -169,6 +177,7 @@ def name_pools(pools: Pools, prefix: str) -> dict[str, dict]:
         factor = measure_growth(pools, name)
         named[f"{prefix}_{name}"] = _result(factor)
         named[f"{prefix}_{name}_words"] = {"value": factor.text()}
+        named[f"{prefix}_{name}_ends"] = {"value": compare_fields(pools, name).text()}
         named[f"{prefix}_{name}_rising"] = {"value": count_rising(pools, name)}
         named[f"{prefix}_{name}_grows"] = {"value": bool(factor.n > 1 and factor.low > 1)}
         named[f"{prefix}_{name}_says"] = {"value": say(factor)}

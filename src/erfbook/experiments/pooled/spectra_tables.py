@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from erfbook.experiments.order import page_p, say_p
-from erfbook.experiments.pooled.spectra_study import Pools, compare_ends, measure_growth, say
+from erfbook.experiments.pooled.spectra_study import (
+    Pools,
+    compare_ends,
+    compare_fields,
+    measure_growth,
+    say,
+)
 from erfbook.experiments.side_by_side import NONE_DECIDES, set_side_by_side
 from erfbook.experiments.training_growth import mean_interval
 from erfbook.notation import percent, plus_minus, round_to
@@ -142,7 +148,8 @@ def say_deciding(published: Mapping[tuple[str, str], tuple[str, Pools]]) -> str:
     for (architecture, moment), (scale, pools) in published.items():
         factor = measure_growth(pools, "largest")
         network = f"{TITLES[architecture]} {_MOMENTS[moment]} ({scale}, {len(pools.seeds)} seeds)"
-        parts.append(f"{network}: the largest eigenvalue {say(factor)} ({factor.text()} times)")
+        ends = compare_fields(pools, "largest").text()
+        parts.append(f"{network}: the largest eigenvalue {say(factor)} ({ends} times)")
     notes = sorted({pools.note for _, pools in published.values()})
     return f"{'; '.join(parts)}; on {' and '.join(notes)}" if parts else NONE_DECIDES
 
