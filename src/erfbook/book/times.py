@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from erfbook.book.results import Took, read_took
-from erfbook.notation import count
+from erfbook.notation import count, round_to
 from erfbook.parameters import NOTEBOOKS
 from erfbook.profiles import PROFILES
 from erfbook.records import Record, Store
@@ -21,13 +21,13 @@ from erfbook.records.words import duration
 
 _RUNS = (
     "experiment and section",
-    "profile",
-    "configuration",
+    "profile and configuration",
     "device",
     "runs",
-    "time a run",
+    "time per run",
     "in all",
 )
+_SPEEDS = ("experiment", "configuration", "device", "runs", "images a second")
 _CHAPTERS = ("chapter", "profile", "device", "time", "peak memory")
 
 
@@ -47,7 +47,8 @@ def render(chapters: Path, store: Store) -> str:
             "Every time on this page is read from the run that took it; none is an estimate.\n",
             "## This book's chapters\n",
             "From a kernel's start to its last cell. Several notebooks run at once, and what is "
-            "kept from an earlier run is not computed again.\n",
+            "kept from an earlier run is not computed again: a chapter whose runs were there "
+            "already took the time of its figures only.\n",
             _table(_CHAPTERS, map(_chapter_row, own.items())),
             "\n## Published runs\n",
             "The runs behind the published records, which the chapters read instead of making them "
@@ -56,8 +57,10 @@ def render(chapters: Path, store: Store) -> str:
             "make the runs again: {ref}`the sweep <sec-rerun-pieces>`.\n",
             tabulate_runs(store.select()),
             "\n## Throughput\n",
-            "Images a second, the share of the device's peak, and the ratio to the usual loop are "
-            "measured in one run by `make bench`.\n",
+            "Training alone, without what is measured on the way; medians, smallest and largest, "
+            "of the published runs that noted it. The share of a device's peak and the ratio to "
+            "the usual loop are measured in one run by `make bench`.\n",
+            tabulate_speeds(store.select()),
         )
     )
 
@@ -72,16 +75,34 @@ def tabulate_runs(records: Iterable[Record]) -> str:
         name, config = record.spec.experiment, record.spec.config
         profile = profiles.get(name, {}).get(_key(config), "")
         scale = str(config.get("name") or profile).split(":")[0]
+        scale = scale if scale == profile or not profile else f"{profile}: {scale}"
         section = EXPERIMENTS[name].summary if name in EXPERIMENTS else ""
         device = _device(record.provenance)
         seconds = float(record.provenance.get("seconds", 0))
         what = f"<code>{name}</code> {html.escape(section)}"
-        groups[what, profile, html.escape(scale), device].append(seconds)
+        groups[what, html.escape(scale), device].append(seconds)
     rows = [
         (*key, str(len(times)), _spread(times), duration(sum(times)))
         for key, times in sorted(groups.items())
     ]
     return _table(_RUNS, rows) if rows else "There are none.\n"
+
+
+def tabulate_speeds(records: Iterable[Record]) -> str:
+    """Return images a second of each configuration and device whose runs noted it, as HTML."""
+    groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for record in records:
+        if "images_per_s" in record.provenance:
+            name = html.escape(str(record.spec.config.get("name", "")))
+            what = f"<code>{record.spec.experiment}</code>"
+            speed = float(record.provenance["images_per_s"])
+            groups[what, name, _device(record.provenance)].append(speed)
+    rows = []
+    for key, speeds in sorted(groups.items()):
+        low, middle, high = (round_to(x, 2) for x in (min(speeds), median(speeds), max(speeds)))
+        spread = f" ({low} to {high})" if len(speeds) > 1 else ""
+        rows.append((*key, str(len(speeds)), f"{middle}{spread}"))
+    return _table(_SPEEDS, rows) if rows else "There are none.\n"
 
 
 def _profiles_of(experiment) -> dict[str, str]:
