@@ -62,7 +62,7 @@ position_tables.tabulate_fields(layers)
 #
 # **The paper's method**: the gradient is one at the unit and zero at the rest of its layer, it goes back to the image, the image follows it, and this is repeated from random dots. Step and blur are chosen by us. Nothing moves the image, so the field stays where it is, and what a unit can't see keeps its dots.
 #
-# One channel a layer is shown, the one of {glue:text}`shown` rank by how much its places differ (below): number {glue:text}`rank_middle:d` of {glue:text}`n_channels:d`, not the best one. A sheet of any other takes one line: {doc}`unit_sheet`.
+# One channel per layer is shown, the one of {glue:text}`shown` rank by how much its places differ (below): number {glue:text}`rank_middle:d` of {glue:text}`n_channels:d`, not the best one. A sheet of any other takes one line: {doc}`unit_sheet`.
 
 # %%
 sheets = position_tables.make_sheets(run.profile, p, layers, run.store)
@@ -78,7 +78,7 @@ plots.plot_position_pictures(axes, sheets);
 # %% mystnb={"figure": {"name": "fig-position-middle", "caption": "The paper's figure 2: the middle layer's channel {glue:text}`channel_middle:d` (rank {glue:text}`rank_middle:d` of {glue:text}`n_channels:d`), three restarts (columns) at each place (rows)."}, "image": {"alt": "Nine pictures, three restarts at centre, edge and corner: within a row the same kind of pattern in other details."}} tags=["hide-input"]
 fig, axes = plots.figure(3, 3, height=2.25)
 plots.plot_position_middle(axes, sheets["middle"]);
-# %% mystnb={"figure": {"name": "fig-position-high", "caption": "The paper's figure 3: the same for the high layer's channel {glue:text}`channel_high:d` (rank {glue:text}`rank_high:d`). No box is seen where the field is larger than the image."}, "image": {"alt": "Nine busier pictures, three restarts at centre, edge and corner, with patterns that fill the image and vary between restarts."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-position-high", "caption": "The paper's figure 3: the same for the high layer's channel {glue:text}`channel_high:d` (rank {glue:text}`rank_high:d`). Where the field reaches beyond the image on all sides no edge of its box is seen."}, "image": {"alt": "Nine busier pictures, three restarts at centre, edge and corner, with patterns that fill the image and vary between restarts."}} tags=["hide-input"]
 fig, axes = plots.figure(3, 3, height=2.25)
 plots.plot_position_high(axes, sheets["high"]);
 # %% [markdown]
@@ -114,7 +114,7 @@ plots.plot_position_similarity(axes, layers);
 #
 # Where places differ, the likeness that remains is the larger part: pictures of one unit at different places correlate at {glue:text}`between_features_middle:.2f` and {glue:text}`between_features_high:.2f` in features, those of different units at one place at {glue:text}`others_features_middle:.2f` and {glue:text}`others_features_high:.2f`. So it is possible to guess that they belong to one unit. The low layer over its border has p = {glue:text}`p_pixels_border:.4f` in pixels and {glue:text}`p_features_border:.4f` in features: what a cut does to a small field.
 #
-# **More restarts, more outcomes?** From the middle to the high layer, likeness within a place changes by {glue:text}`steadier_pixels:+.3f` [{glue:text}`steadier_pixels_low:+.3f`, {glue:text}`steadier_pixels_high:+.3f`] in pixels and {glue:text}`steadier_features:+.3f` [{glue:text}`steadier_features_low:+.3f`, {glue:text}`steadier_features_high:+.3f`] in features, and the bytes a pixel that JPEG
+# **More restarts, more outcomes?** From the middle to the high layer, likeness within a place changes by {glue:text}`steadier_pixels:+.3f` [{glue:text}`steadier_pixels_low:+.3f`, {glue:text}`steadier_pixels_high:+.3f`] in pixels and {glue:text}`steadier_features:+.3f` [{glue:text}`steadier_features_low:+.3f`, {glue:text}`steadier_features_high:+.3f`] in features, and the bytes per pixel that JPEG
 # needs, our measure of complexity, by {glue:text}`busier:+.3f` [{glue:text}`busier_low:+.3f`, {glue:text}`busier_high:+.3f`]. (Each layer has features of its own, so that the pixels are the better comparison.)
 
 # %% mystnb={"figure": {"name": "fig-position-cut", "caption": "How much the centre and an outer place differ, against the share of the outer place's field that is outside the image. Hollow: the same weights on a ring, where nothing is cut off."}, "image": {"alt": "Points with error bars. The low layer lies at zero; the middle layer's and high layer's points lie above zero, those on a ring at zero."}} tags=["hide-input"]
@@ -127,7 +127,7 @@ plots.plot_position_cut(ax, layers);
 # **Within its field**, on photographs, the gradient of the unit nearest the centre falls from the middle to the outermost ring to {glue:text}`fall_low:.0%`, {glue:text}`fall_middle:.1%` and {glue:text}`fall_high:.1%` of its value (low, middle, high). So the part of a large field that is cut off is mostly the part that counts least.
 # **From place to place**, the whole gradient at the border is {glue:text}`gain_low:.2f`, {glue:text}`gain_middle:.2f` and {glue:text}`gain_high:.2f` of that at the centre.
 
-# %% mystnb={"figure": {"name": "fig-position-sensitivity", "caption": "Left: root mean square gradient a pixel by distance from the field's centre, over that of the innermost ring, on a log scale. Right: norm of a unit's gradient along the central row, over that of the central unit. Means over channels and photographs."}, "image": {"alt": "Left: three curves fall from 1 by one to three orders of magnitude towards the border of the field. Right: three curves between about 0.6 and 1.2 from the image's centre to its border."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-position-sensitivity", "caption": "Left: root mean square gradient per pixel by distance from the field's centre, over that of the innermost ring, on a log scale. Right: norm of a unit's gradient along the central row, over that of the central unit. Means over channels and photographs."}, "image": {"alt": "Left: three curves fall from 1 by one to three orders of magnitude towards the border of the field. Right: three curves between about 0.6 and 1.2 from the image's centre to its border."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.6)
 plots.plot_position_sensitivity(axes, layers);
 # %% [markdown]
@@ -158,10 +158,11 @@ plots.plot_position_transfer(axes, layers);
 # One network, with other classes than the paper's, {glue:text}`n_restarts:d` pictures of each channel at each place. At {glue:text}`side_px:d` px the layers that see half the image are lower than at 224 px, and no unit of them stands for faces; the test asks about borders, not about faces. Features of the same network share its taste; pixels do not.
 # A picture that is not finished is less like its twin, within and between places alike. What a network would learn if its border were different, and whether it *uses* the border, this can't say: that takes training.
 #
-# Refuted would be: *the border does it*, by a gap on the ring; *small fields do not care*, by a gap of the low layer inside the image; *large ones do*, by no gap in the high layer. Published runs at 224 px with more channels stand below where there are any.
+# Refuted would be: *the border does it*, by a gap on the ring; *small fields do not care*, by a gap of the low layer inside the image; *large ones do*, by no gap in the high layer. Published runs at 224 px with more channels: {glue:text}`published_runs`.
 
 # %%
 published = position_tables.read_published(run.published)
+run.report("published_runs", "below" if published else "none yet")
 position_tables.tabulate_likeness(published, "features") if published else None
 
 # %% [markdown]

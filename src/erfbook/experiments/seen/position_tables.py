@@ -107,15 +107,22 @@ def plain_weights(asked: Any) -> str:
     return "" if asked.weights == models.loading.default_weights(asked.network) else asked.weights
 
 
-def answer(layers: Mapping[str, Layer], level: float = 0.01) -> str:
-    """Return in words where places matter, by the test in features and in pixels."""
+def answer(layers: Mapping[str, Layer], level: float = 0.05) -> str:
+    """Return in words where places matter, by the test in features and in pixels.
+
+    A layer has two tests, so the level is shared out over all of them (Bonferroni): the smaller of
+    a layer's two p-values would fall below the whole level too often by chance.
+    """
+    n_tests = len(layers) * len(SPACES)
     parted = {
-        key: any(layer.p_value(space) <= level for space in SPACES) for key, layer in layers.items()
+        key: any(layer.p_value(space) <= level / n_tests for space in SPACES)
+        for key, layer in layers.items()
     }
     yes = [NAMES[key] for key, found in parted.items() if found]
     no = [NAMES[key] for key, found in parted.items() if not found]
-    words = f"At p ≤ {level:g}, places differ for: {'; '.join(yes) or 'none'}"
-    return f"{words}. They do not for: {'; '.join(no) or 'none'}."
+    words = f"With {level:.0%} shared out over {n_tests} tests".replace("%", " %")
+    words = f"{words}, places differ for: {'; '.join(yes) or 'none'}"
+    return f"{words}. Not shown to differ: {'; '.join(no) or 'none'}."
 
 
 def tabulate_fields(layers: Mapping[str, Layer]) -> pd.DataFrame:
