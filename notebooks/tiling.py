@@ -17,8 +17,8 @@
 #
 # **Answer in one line.** A texture that restarts agree on, in a layout that they share only as far as the image's border sets it; deep in the network units get in each other's way, and nothing becomes sparse.
 #
-# The paper on positions shows such images for a low, a middle and a high layer of its GoogLeNet {cite}`szegedy2015` (its figures 4 to 6), and describes what is seen: large-scale structure, consistent between outcomes; features "unmasked" that single units do not show; a more realistic style;
-# and, for the high layer, one or two clear faces where every unit alone shows a riot of them. Its network, trained on 869 classes of persons and clothing, is not published. Here it is asked of EfficientNet-Lite0 {cite}`tan2019`, which anyone can load, of {glue:text}`n_channels:d` channels a layer drawn at random, in numbers.
+# {cite:t}`zipser2015` shows such images for a low, a middle and a high layer of its GoogLeNet {cite}`szegedy2015` (its figures 4 to 6), and describes what is seen: large-scale structure, consistent between outcomes; features "unmasked" that single units do not show; a more realistic style;
+# and, for the high layer, one or two clear faces where every unit alone shows a riot of them. Its network, trained on 869 classes of persons and clothing, is not published. Here it is asked of EfficientNet-Lite0 {cite}`tan2019`, which anyone can load, of {glue:text}`n_channels:d` channels per layer drawn at random, in numbers.
 # The chapter decides `position.fig4.*`, `position.fig5.*`, `position.fig6.*` and `position.tiling.*`.
 
 # %% tags=["parameters"]
@@ -73,7 +73,7 @@ run.report("n_channels", len(levels["low"].channels))
 run.report("side", p.side)
 run.report("shown_rank", tiling_study.choose_shown(levels["low"])[1]);
 
-# %% mystnb={"figure": {"name": "fig-tiling-tiled", "caption": "Tiled images, restarts of one channel a layer. The channel is not picked by eye: it is the one whose restarts agree with the median rank ({glue:text}`shown_rank:d` of {glue:text}`n_channels:d`). The right column has no borders. Texture and colour repeat from restart to restart; the place of single parts hardly does."}, "image": {"alt": "Square images: rows for a low, a middle and a high layer, columns for two or three restarts and one without borders. Within a row all show the same kind of texture, from fine strokes in the low layer to larger motifs in the high one, with different local details."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-tiling-tiled", "caption": "Tiled images, restarts of one channel per layer. The channel is not picked by eye: it is the one whose restarts agree with the median rank ({glue:text}`shown_rank:d` of {glue:text}`n_channels:d`). The right column has no borders. Texture and colour repeat from restart to restart; the place of single parts hardly does."}, "image": {"alt": "Square images: rows for a low, a middle and a high layer, columns for two or three restarts and one without borders. Within a row all show the same kind of texture, from fine strokes in the low layer to larger motifs in the high one, with different local details."}} tags=["hide-input"]
 columns = [*(("tiled", i) for i in range(min(3, levels["low"].n_tiled))), ("torus", 0)]
 fig, axes = plots.figure(3, len(columns), height=1.95)
 plots.plot_tiling_pictures(axes, levels, shown, columns);
@@ -93,7 +93,7 @@ plots.plot_tiling_sheet(axes, levels, 12);
 # **On the texture, yes. On the layout, a little, as far as the border sets it.** Agreement is how much more alike two restarts of a channel are than images of two channels, $(w - b)/(1 - b)$ with the mean cosines $w$ and $b$: 0 for strangers, 1 for copies. *Layout* is what varies over a quarter of the image or more,
 # *details* the rest, both pixel by pixel; *features* are the means over the plane of the network's last layer, which do not ask where something is.
 
-# %% mystnb={"figure": {"name": "fig-tiling-likeness", "caption": "Agreement of restarts with 95 % intervals over channels. Tiled images agree in features far more than images of one unit. Without borders (triangles) the agreement of features stays and that of layouts falls towards zero."}, "image": {"alt": "Three panels at low, middle and high. Layout: tiled points at a tenth to a fifth, those without borders close to zero, single units higher. Details: all near zero. Features: tiled and borderless between six and nine tenths, single units near four tenths."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-tiling-likeness", "caption": "Agreement of restarts with 95 % intervals over channels. Without borders (triangles) features agree at {glue:text}`features_excess_torus_low:.2f`, {glue:text}`features_excess_torus_middle:.2f` and {glue:text}`features_excess_torus_high:.2f` (low, middle, high), layouts at {glue:text}`layout_excess_torus_low:.2f`, {glue:text}`layout_excess_torus_middle:.2f` and {glue:text}`layout_excess_torus_high:.2f`."}, "image": {"alt": "Three panels at low, middle and high. Layout: tiled points at a tenth to a fifth, those without borders close to zero, single units higher. Details: all near zero. Features: tiled and borderless between six and nine tenths, single units near four tenths."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 3, height=3.2, sharey=True)
 plots.plot_tiling_likeness(axes, named);
 
@@ -109,7 +109,7 @@ plots.plot_tiling_likeness(axes, named);
 #
 # **As large as the effective field in the low layer, and no larger than the exact one.** The correlation length is the longest shift, in any direction, at which the image still correlates with itself at 1/e.
 
-# %% mystnb={"figure": {"name": "fig-tiling-lengths", "caption": "Correlation length with 95 % intervals over channels, beside the side of the exact field (lines) and of the set that holds 95.45 % of the effective one (dotted). Shifts of up to half the image's side can be seen. Tiling makes order longer than one unit's image has it; the border plays no part in it."}, "image": {"alt": "Correlation lengths on a logarithmic axis. Tiled and borderless points coincide: about the effective field in the low layer, far below both fields in the middle and high layers; single units lie lower in all three."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-tiling-lengths", "caption": "Correlation length with 95 % intervals over channels, beside the side of the exact field (lines) and of the set that holds 95.45 % of the effective one (dotted). Shifts of up to half the image's side can be seen. Over one unit's image, tiling lengthens order by {glue:text}`longer_low:.2f` [{glue:text}`longer_low_low:.2f`, {glue:text}`longer_low_high:.2f`], {glue:text}`longer_middle:.2f` [{glue:text}`longer_middle_low:.2f`, {glue:text}`longer_middle_high:.2f`] and {glue:text}`longer_high:.2f` [{glue:text}`longer_high_low:.2f`, {glue:text}`longer_high_high:.2f`] times (low, middle, high)."}, "image": {"alt": "Correlation lengths on a logarithmic axis. Tiled and borderless points coincide: about the effective field in the low layer, far below both fields in the middle and high layers; single units lie lower in all three."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.2, width=6.4)
 plots.plot_tiling_lengths(ax, named);
 
@@ -171,8 +171,8 @@ plots.plot_tiling_link(axes, levels, shown);
 # %% [markdown]
 # The rank correlation over the field is {glue:text}`rank_own_low:.3f`, {glue:text}`rank_own_middle:.3f` and {glue:text}`rank_own_high:.3f`; with nearness to the field's middle {glue:text}`rank_centre_low:.3f`, {glue:text}`rank_centre_middle:.3f` and {glue:text}`rank_centre_high:.3f`; with the effective fields of *other* channels' units at the same place
 # {glue:text}`rank_other_low:.3f`, {glue:text}`rank_other_middle:.3f` and {glue:text}`rank_other_high:.3f`. The unit's own adds {glue:text}`rank_extra_low:.3f`, {glue:text}`rank_extra_middle:.3f` and {glue:text}`rank_extra_high:.3f` (p = {glue:text}`rank_p_low:.3f`, {glue:text}`rank_p_middle:.3f`, {glue:text}`rank_p_high:.3f` by
-# dealing the fields out anew). Half of the effective field's mass lies on {glue:text}`half_area_middle:.0%` of the middle layer's field and holds {glue:text}`half_share_middle:.0%` of the image's squared contrast. That contrast goes where the gradient is, is no surprise: each step *is* a gradient. That the gradient
-# on photographs tells where the steps on a growing pattern will go, is a finding: it hangs on the layer's paths more than on the image.
+# dealing the fields out anew). Half of the effective field's mass lies on {glue:text}`half_area_middle:.0%` of the middle layer's field and holds {glue:text}`half_share_middle:.0%` of the image's squared contrast. It is no surprise that contrast goes where the gradient is: each step *is* a gradient. It is a finding that the gradient
+# on photographs tells where the steps on a growing pattern will go: that hangs on the layer's paths more than on the image.
 #
 # (sec-ti-table)=
 # ## All numbers
