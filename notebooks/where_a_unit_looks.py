@@ -17,7 +17,8 @@
 # photograph, what does each say about where the unit looks, and is that inside the pixels that can matter at all?
 #
 # **Answer in one line.** What goes back through the network stays inside the exact field; what hides parts of the image spills over by the size of
-# what it hides; and much of the maps' agreement is that all are large in the middle of the field.
+# what it hides; and much of the maps' agreement is their common shape: a map that merely falls off from the middle of the field has a rank correlation of
+# {glue:text}`rank_nearness_147:.2f` with the gradient.
 #
 # {cite:t}`araujo2019` compute {term}`theoretical receptive fields <theoretical receptive field>`; the text this book follows also names tools that look at a unit from outside: the deconvnet of
 # {cite:t}`zeiler2014`, tf-explain, Captum {cite}`kokhlikyan2020` and SHAP {cite}`lundberg2017`. None of them is told the field, so the exact field can judge
@@ -54,7 +55,7 @@ subject = experiments.load_subject(p.photograph, p.n_changes)
 run.report("photograph", subject.photograph)
 run.report("n_changes", p.n_changes);
 
-# %% mystnb={"figure": {"name": "fig-looks-units", "caption": "The photograph with the exact fields of the two units. No pixel outside its box can change a unit, whatever the weights."}, "image": {"alt": "A photograph with a small and a large square drawn around its middle, each with a cross at its centre."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-looks-units", "caption": "The photograph with the exact fields of the two units, with their sides in px. No pixel outside its box can change a unit, whatever the weights."}, "image": {"alt": "A photograph with a small and a large square drawn around its middle, each with a cross at its centre."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.2, width=3.2)
 plots.plot_looks_units(ax, subject);
 
@@ -165,13 +166,13 @@ reaches = experiments.measure_reaches(subject, p.bars_px)
 run.report("reach_excess", max(r.found - r.predicted for r in reaches))
 run.report("reach_lack", max(r.predicted - r.found for r in reaches));
 
-# %% mystnb={"figure": {"name": "fig-looks-reach", "caption": "How many positions of a bar, of one pixel each, change a unit, against the bar's width. The line is field plus bar less one, without any free parameter. At most {glue:text}`reach_lack:d` positions are missing: even the field's outer columns count."}, "image": {"alt": "Two rising lines, one for each field, with measured points on them."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-looks-reach", "caption": "How many positions of a bar, of one pixel each, change a unit, against the bar's width. The line is field plus bar less one, without any free parameter. Largest number of positions missing: {glue:text}`reach_lack:d`. Even the field's outer columns count."}, "image": {"alt": "Two rising lines, one for each field, with measured points on them."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.0, width=5.5)
 plots.plot_looks_reach(ax, reaches);
 
 # %% [markdown]
-# The count never exceeds {eq}`eq-wl-occlusion` (its largest excess is {glue:text}`reach_excess:d`) and falls short of it by at most {glue:text}`reach_lack:d`. Beyond the reach of its patches the occlusion map is
-# {glue:text}`beyond_patch_67:.1g` and {glue:text}`beyond_patch_147:.1g`, and {glue:text}`inside_occlusion_67:.1%` and {glue:text}`inside_occlusion_147:.1%` of its mass lie inside the fields.
+# The count never exceeds {eq}`eq-wl-occlusion` (its largest excess is {glue:text}`reach_excess:d`, its largest lack {glue:text}`reach_lack:d`). Beyond the reach of its patches the occlusion map's largest values are
+# {glue:text}`beyond_patch_67:.1g` and {glue:text}`beyond_patch_147:.1g` at the two units; {glue:text}`inside_occlusion_67:.1%` and {glue:text}`inside_occlusion_147:.1%` of its mass lie inside the fields.
 # SHAP's cells leave {glue:text}`inside_partition_67:.1%` and {glue:text}`inside_partition_147:.1%` inside: a cell that straddles the border spreads its value evenly over both sides, and
 # cells that were never halved keep what was left to them. The smaller the field, the worse.
 #
@@ -190,12 +191,13 @@ plots.plot_looks_sizes(ax, looks);
 
 # %% [markdown]
 # **Much of the agreement is the envelope.** Averaged over blocks of 8 px, the maps inside the field of 147 px have rank correlations with the gradient of {glue:text}`rank_deconvnet_147:.2f` (deconvnet),
-# {glue:text}`rank_guided_147:.2f` (guided), {glue:text}`rank_integrated_147:.2f` (integrated), {glue:text}`rank_occlusion_147:.2f` (occlusion) and {glue:text}`rank_partition_147:.2f` (SHAP's cells). But any map that is large in the
-# middle would do well: Grad-CAM, which was not asked about the unit, has {glue:text}`rank_gradcam_147:.2f`. So ranks are also taken relative to the mean over a block's images under the mirrors and quarter turns of the field's
+# {glue:text}`rank_guided_147:.2f` (guided), {glue:text}`rank_integrated_147:.2f` (integrated), {glue:text}`rank_occlusion_147:.2f` (occlusion) and {glue:text}`rank_partition_147:.2f` (SHAP's cells). But a map that
+# merely falls off from the field's centre, and knows neither photograph nor weights, has {glue:text}`rank_nearness_147:.2f`. So ranks are also taken relative to the mean over a block's images under the mirrors and quarter turns of the field's
 # box, which leaves nothing of a symmetric envelope. Then {glue:text}`detail_deconvnet_147:.2f`, {glue:text}`detail_guided_147:.2f`, {glue:text}`detail_integrated_147:.2f`, {glue:text}`detail_occlusion_147:.2f` and
-# {glue:text}`detail_partition_147:.2f` remain, and {glue:text}`detail_gradcam_147:.2f` for Grad-CAM.
+# {glue:text}`detail_partition_147:.2f` remain. Grad-CAM, which was not asked about the unit, has {glue:text}`rank_gradcam_147:.2f` with the envelope and {glue:text}`detail_gradcam_147:.2f` without it. What it shares with the gradient is
+# therefore not, or not only, that both are large in the middle: a class and a unit in the middle of one photograph can point to the same side. So neither count proves that two tools answered one question.
 
-# %% mystnb={"figure": {"name": "fig-looks-agreement", "caption": "Rank correlation of the maps of the larger unit, in per cent, over blocks of 8 px: plain (left) and without the envelope, relative to each block's mirror images and quarter turns (right). Backward methods are nearly one method by the first count and still much alike by the second; SHAP's cells agree least."}, "image": {"alt": "Two triangular tables of correlations between eight tools. On the left the five backward methods and occlusion correlate nearly perfectly. On the right all values are lower, those among backward methods highest, those of SHAP by cells and Grad-CAM lowest."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-looks-agreement", "caption": "Rank correlation of the maps of the larger unit, in per cent, over blocks of 8 px: plain (left) and without the envelope, relative to each block's mirror images and quarter turns (right). Backward methods are nearly one method by the first count and still much alike by the second. Grad-CAM answers another question, and still agrees with them in part."}, "image": {"alt": "Two triangular tables of correlations between eight tools. On the left the five backward methods and occlusion correlate nearly perfectly. On the right all values are lower, those among backward methods highest, those of SHAP by cells and Grad-CAM lowest."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=4.6)
 plots.plot_looks_agreement(axes, looks[1]);
 

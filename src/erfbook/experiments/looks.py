@@ -137,6 +137,17 @@ class Looks:
         beyond[rows, columns] = False
         return float(self["occlusion"].map[beyond].max(initial=0.0))
 
+    @property
+    def nearness(self) -> float:
+        """Rank correlation of the gradient with a map that only falls off from the field's centre.
+
+        Such a map knows neither the photograph nor the weights: it is what being large in the
+        middle is worth alone. Without the envelope nothing of it would be left.
+        """
+        places = np.indices(self.target.inside.shape, dtype=float)
+        away = places - np.array(self.target.field.centre(self.target.unit))[:, None, None]
+        return correlate(self["gradient"].map, -np.hypot(*away), self.target)
+
     def correlations(self, *, detail: bool = False) -> Float[np.ndarray, "tool tool"]:
         """Return the rank correlation of every pair of maps; see :func:`correlate`."""
         maps = [one.map for one in self.answers.values()]
@@ -254,6 +265,7 @@ def name_looks(looks: Looks) -> dict[str, dict]:
         with_gradient = looks.correlations(detail=detail)[0]
         for tool, value in zip(looks.answers, with_gradient, strict=True):
             named[f"{name}_{tool}_{side}"] = {"value": float(value)}
+    named[f"rank_nearness_{side}"] = {"value": looks.nearness}
     return named
 
 
