@@ -131,7 +131,11 @@ def test_a_fast_start_wins_its_races_and_the_slow_one_loses():
     said = damage_tables.say_deciding(starts)
     soft, corners = (f"{named[f'speed_{kind}_he']['value']:.2f}" for kind in ("soft", "corners"))
     assert f"soft is {soft} [" in said and "He is" not in said and float(soft) > 1.3
-    assert "; no other of 5 comparisons is significant in 8 paired runs, on " in said
+    words = "; no other of 5 comparisons is significant after Holm's correction in 8 paired runs"
+    assert f"{words}, on " in said
+    corrected = damage_tables.say_corrected(starts)
+    assert corrected.startswith("of 5 comparisons on ") and "leaves soft over He, " in corrected
+    assert "also differ: none" in corrected and "no published" in damage_tables.say_corrected(None)
     assert f"(speeds: soft over He {soft} [" in said and f"corners over He {corners} [" in said
     assert damage_tables.tabulate_races(starts).index[0] == "soft against He"
     assert "our records" in damage_tables.tabulate_starts(None, starts)

@@ -28,7 +28,7 @@ KINDS = {
 _CRITERIA = {
     "trace": ("sum of both axes", "-"),
     "greatest": ("widest direction", "--"),
-    "area": ("area (determinant)", "-."),
+    "area": ("area (root of determinant)", "-."),
     "least": ("narrowest direction", ":"),
 }
 _METRICS = {
@@ -60,7 +60,8 @@ def plot_damage_corners(axes: np.ndarray, optima: Mapping[int, Any]) -> np.ndarr
     moments = [theory.kernel_moments(theory.corner_kernel(3, float(s))) for s in shares]
     styles = (COLORS["uniform"], COLORS["random"], COLORS["relu"], COLORS["tanh"])
     for (name, (label, line)), color in zip(_CRITERIA.items(), styles, strict=True):
-        values = [m.criterion(name) for m in moments]
+        values = np.array([m.criterion(name) for m in moments])
+        values = np.sqrt(values) if name == "area" else values  # in px², as the others
         axes[0].plot(shares, values, color=color, linestyle=line, linewidth=1.8, label=label)
     found = optima[3].shares
     axes[0].plot(found, np.full(len(found), 2.0), "o", color=COLORS["neutral"], markersize=4,

@@ -59,15 +59,17 @@ def plot_damage_speed(axes: np.ndarray, starts) -> np.ndarray:
 
 
 def plot_damage_widths(ax: plt.Axes, starts) -> plt.Axes:
-    """Draw the field's size by mass before and after training, a line a seed, a column a kind."""
+    """Draw the field's size by mass before and after training, a column a kind, seeds joined."""
     for place, kind in enumerate(starts.records):
         _, color, marker = KINDS[kind]
         before, after = (starts.sizes(kind, when) for when in ("before", "after"))
-        for one, other in zip(before, after, strict=True):
-            ax.plot([place - 0.2, place + 0.2], [one, other], color=color, alpha=0.5, linewidth=1)
-        ax.plot(np.full(len(before), place - 0.2), before, marker, color=color, markersize=4,
+        spread = np.linspace(-0.12, 0.12, len(before))  # side by side, so that open stays open
+        for shift, one, other in zip(spread, before, after, strict=True):
+            ends = [place - 0.22 + shift, place + 0.22 + shift]
+            ax.plot(ends, [one, other], color=color, alpha=0.35, linewidth=0.8)
+        ax.plot(place - 0.22 + spread, before, marker, color=color, markersize=6,
                 markerfacecolor="none")  # fmt: skip
-        ax.plot(np.full(len(after), place + 0.2), after, marker, color=color, markersize=4)
+        ax.plot(place + 0.22 + spread, after, marker, color=color, markersize=4)
     ax.set_xticks(range(len(starts.records)), [KINDS[kind][0] for kind in starts.records])
     ax.set_ylabel("size by mass, px")
     ax.set_ylim(bottom=0)
