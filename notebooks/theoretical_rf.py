@@ -158,7 +158,7 @@ plots.plot_single_path(ax, path, 16, [2, 0]);
 # k \;\to\; a (k - 1) + 1
 # $$ (eq-tr-dilation)
 #
-# inputs. Pooling reads like a convolution. A separable convolution is two layers, one of them with $k = 1$, which changes nothing. Batch norm is a number a channel at inference, $k = 1$; in training
+# inputs. Pooling reads like a convolution. A separable convolution is two layers, one of them with $k = 1$, which changes nothing. Batch norm is a number per channel at inference, $k = 1$; in training
 # its mean and variance are taken over the plane, so that every unit depends on every pixel.
 #
 # Resizing by $m$ and {term}`transposed convolution` have the stride $1/m$, and $k$ is the number of inputs that an output uses. Where that number alternates from unit to unit, take its mean over the $m$ phases:
@@ -300,7 +300,8 @@ plots.plot_accuracy(ax, fits["all"]);
 # (sec-tr-border)=
 # ## How many units look past the border
 #
-# **In most layers of most networks, most units do** (in {glue:text}`border_networks_mostly_cut:d` of the {glue:text}`border_networks:d` networks asked here). Regions may begin before the image; what lies there is padding. {numref}`fig-field-on-photograph` shows it for three layers of one network and one of scikit-image's photographs {cite}`vanderwalt2014`.
+# **In most layers of most networks, most units do.** The share of layers of which the border cuts most units is {glue:text}`border_alexnet_mostly_cut:.0%` in AlexNet, {glue:text}`border_vgg16_mostly_cut:.0%` in VGG-16,
+# {glue:text}`border_googlenet_mostly_cut:.0%` in GoogLeNet, {glue:text}`border_resnet50_mostly_cut:.0%` in ResNet-50 and {glue:text}`border_lite0_mostly_cut:.0%` in EfficientNet-Lite0: more than half in {glue:text}`border_networks_mostly_cut:d` of the {glue:text}`border_networks:d` networks asked here. Regions may begin before the image; what lies there is padding. {numref}`fig-field-on-photograph` shows it for three layers of one network and one of scikit-image's photographs {cite}`vanderwalt2014`.
 
 # %% mystnb={"figure": {"name": "fig-field-on-photograph", "caption": "Fields of three layers of EfficientNet-Lite0 on a photograph of 224 px, crosses are their centres. Left the central unit of each layer, right the first. A quarter of a small field is all that a corner unit sees of the image, and no unit of block 10 sees only image."}, "image": {"alt": "A cat's face with nested squares of 67, 147 and 339 pixels. Around the centre the two smaller ones lie inside the photograph and the largest outside it; at the corner most of each lies outside."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.9)
@@ -354,7 +355,7 @@ run.report("even_ratio", effective.EVEN_RATIO)
 run.report("n_networks", p.n_networks)
 run.report("n_crops", p.n_crops);
 
-# %% mystnb={"figure": {"name": "fig-size-pairs", "caption": "Effective against theoretical side (left) and their ratio (right); bars span the random networks, the open marker is a field that the image cuts. The more layers lie behind a field of one size, the smaller its effective part."}, "image": {"alt": "Left, all points lie below the line of equality on logarithmic axes. Right, the ratio falls with the field's size for every network: slowly for VGG-11, fastest for plain stacks."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-size-pairs", "caption": "Effective against theoretical side (left) and their ratio (right); bars, of at most {glue:text}`effective_largest_spread:.0%` of the value, span the random networks, the open marker is a field that the image cuts. The more layers lie behind a field of one size, the smaller its effective part."}, "image": {"alt": "Left, all points lie below the line of equality on logarithmic axes. Right, the ratio falls with the field's size for every network: slowly for VGG-11, fastest for plain stacks."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.6)
 plots.plot_size_pairs(axes, pairs);
 

@@ -71,6 +71,11 @@ class NetworkBorder:
         """The first convolution without a single unit whose region lies inside the image."""
         return next((layer for layer in self.layers if layer.share_cut == 1.0), None)
 
+    @property
+    def share_mostly_cut(self) -> float:
+        """Share of the convolutions of which the border cuts more than half of the units."""
+        return float(np.mean([layer.share_cut > 0.5 for layer in self.layers]))
+
     def at_depth(self, depth: float) -> LayerBorder:
         """Return the last convolution that is not deeper than ``depth``, or the first of all."""
         return next((x for x in reversed(self.layers) if x.depth <= depth), self.layers[0])
@@ -141,15 +146,17 @@ def predict_share_cut(size_px: float, side_px: int) -> float:
 
 def name_borders(borders: dict[str, NetworkBorder]) -> dict[str, dict]:
     """Return results under the names that prose and the claims ledger use."""
-    median = [float(np.median([x.share_cut for x in n.layers])) for n in borders.values()]
     found: dict[str, dict] = {
         "border_networks": {"value": len(borders)},
-        "border_networks_mostly_cut": {"value": sum(share > 0.5 for share in median)},
+        "border_networks_mostly_cut": {
+            "value": sum(n.share_mostly_cut > 0.5 for n in borders.values())
+        },
     }
     for label, network in borders.items():
         name = label.lower().replace("-", "").replace("efficientnet", "")
         first, last = network.first_all_cut, network.layers[-1]
         found |= {
+            f"border_{name}_mostly_cut": {"value": network.share_mostly_cut},
             f"border_{name}_halfway": {"value": network.at_depth(0.5).share_cut},
             f"border_{name}_inside_halfway": {"value": network.at_depth(0.5).share_inside},
             f"border_{name}_last_inside": {"value": last.share_inside},
@@ -176,9 +183,10 @@ def tabulate_borders(borders: dict[str, NetworkBorder]) -> pd.DataFrame:
         rows.append(
             {
                 "network": network.label,
-                "last field, px": last.size_px,
+                "last convolution, px": last.size_px,
                 "inside": f"{last.share_inside:.0%}",
                 "cut, halfway": f"{network.at_depth(0.5).share_cut:.0%}",
+                "layers mostly cut": f"{network.share_mostly_cut:.0%}",
                 "all cut from convolution": where or "none",
                 "complete from, px": network.smallest_px or "–",
             }

@@ -97,6 +97,9 @@ def name_size_pairs(pairs: Sequence[SizePair]) -> dict[str, dict]:
     found: dict[str, dict] = {
         "effective_largest_ratio": {"value": max(pair.ratio for pair in whole), "n": len(whole)},
         "effective_smallest_ratio": {"value": min(pair.ratio for pair in whole), "n": len(whole)},
+        "effective_largest_spread": {
+            "value": max((p.spread_px[1] - p.spread_px[0]) / p.effective_px for p in pairs)
+        },
     }
     for pair in whole:
         name = f"effective_{pair.network.split()[0].lower().replace('-', '')}_{pair.theoretical_px}"
