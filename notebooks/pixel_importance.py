@@ -16,8 +16,8 @@
 # **Question.** Section 3.4 of {cite:t}`avendano` puts ones at the central unit of an untrained network's last convolution and looks at the gradient on a random 64 px image. A larger
 # {term}`receptive field`, it says, keeps the pattern and lowers every pixel's weight; in the VGG a checkerboard appears. Are the numbers, the decline and the cause right?
 #
-# **Answer in one line.** The decline of the VGG is real, {glue:text}`fall_vgg:.1f`-fold in this run against the paper's 171-fold; that of ResNet-50 depends on what the section leaves open. The pattern does change. The checkerboard is exactly what counting
-# windows predicts, to {glue:text}`board_error:.0%` of its strength.
+# **Answer in one line.** The decline of the VGG is real, {glue:text}`fall_vgg:.1f`-fold in this run against the paper's 171-fold; that of ResNet-50 depends on what the section leaves open. The pattern does change. The checkerboard is what counting
+# windows predicts, to within {glue:text}`board_error:.0%` of its strength.
 #
 # No training is needed, so published records hold everything at full width. This run uses {glue:text}`width:g` of the channels. The chapter decides the claims `avendano.tab3.*`, `avendano.tab4.*`, `avendano.fig4.*` and `avendano.fig5.*`.
 
@@ -92,7 +92,7 @@ for name, result in tables.name_all(ours, sigmas, even).items():
     run.report(name, **result)
 run.report("width", p.width);
 
-# %% mystnb={"figure": {"name": "fig-importance-maxima", "caption": "Mean maximum over that behind the first pool: measured at width {glue:text}`width:g` (points), predicted (line; one number a network, its level, is taken from the first point), printed (dashes). Both networks fall as predicted, and far less than printed."}, "image": {"alt": "Two panels on a logarithmic axis. VGG: points fall about fivefold along the predicted line, the paper's marks fall more than a hundredfold. ResNet-50: points and line stay near one, the paper's marks fall fivefold."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-importance-maxima", "caption": "Mean maximum over that behind the first pool: measured at width {glue:text}`width:g` (points), predicted (line; one number a network, its level, is taken from the first point), printed (crosses, with their spread). From the first pool to the last the VGG falls by a factor of {glue:text}`fall_vgg:.1f` [{glue:text}`fall_vgg_low:.1f`, {glue:text}`fall_vgg_high:.1f`], ResNet-50 by {glue:text}`fall_resnet50:.2f` [{glue:text}`fall_resnet50_low:.2f`, {glue:text}`fall_resnet50_high:.2f`]; predicted are {glue:text}`fall_predicted_vgg:.1f` and {glue:text}`fall_predicted_resnet50:.2f`."}, "image": {"alt": "Two panels on a logarithmic axis. VGG: points fall about fivefold along the predicted line, the paper's marks fall more than a hundredfold. ResNet-50: points and line stay near one, the paper's marks fall fivefold."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.3)
 plots.plot_importance_maxima(axes, ours, declines, plans.FIELDS, plans.PRINTED);
 
@@ -205,7 +205,7 @@ tables.tabulate_changes("vgg", found["vgg"])
 # %%
 tables.tabulate_changes("resnet50", found["resnet50"])
 
-# %% mystnb={"figure": {"name": "fig-importance-changes", "caption": "Measured over printed maximum, in decades, for every choice at full width: a mark a pool. A choice that explained a table would put its four marks on the dashed line."}, "image": {"alt": "Two panels with a row for each choice and four marks in it, spread over many decades around the dashed line of the paper's values."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-importance-changes", "caption": "Measured over printed maximum, in decades, for every choice at full width: one mark per pool. A choice that explained a table would put its four marks on the dashed line."}, "image": {"alt": "Two panels with a row for each choice and four marks in it, spread over many decades around the dashed line of the paper's values."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 1, height=5.6, width=6.2)
 for ax, kind in zip(axes, plans.ARCHITECTURES, strict=True):
     plots.plot_importance_changes(ax, found[kind], plans.PRINTED[kind], kind)

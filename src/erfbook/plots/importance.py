@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import FixedLocator
 
+from erfbook.notation import round_to
 from erfbook.plots.style import COLORS, HEATMAP, paper_reference
 
 _WORDS = {"vgg": "VGG", "resnet50": "ResNet-50"}
@@ -39,7 +40,7 @@ def plot_importance_maps(
         ax.set_yticks([])
         ax.spines[:].set_visible(False)
         ax.set_title(title)
-        ax.set_xlabel(f"peak {values.max():.1e}")
+        ax.set_xlabel(f"peak {round_to(values.max(), 2)}")
     return axes
 
 
@@ -83,7 +84,8 @@ def plot_importance_maxima(axes: np.ndarray, fours, declines, fields, printed) -
         ax.set_yscale("log")
         ax.set_xticks(x, [str(size) for size in x])
         ax.set_xlabel("theoretical field, px")
-        ax.set_title(f"{_WORDS[kind]}: first value {first:.1e},\npaper {means[0]:.2g}")
+        words = f"first value {round_to(first, 2)},\npaper {round_to(means[0], 2)}"
+        ax.set_title(f"{_WORDS[kind]}: {words}")
     axes[0].set_ylabel("maximum, over the first")
     handles, labels = axes[0].get_legend_handles_labels()
     axes[0].get_figure().legend(handles, labels, loc="outside lower center", ncols=3)
