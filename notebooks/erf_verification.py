@@ -114,7 +114,7 @@ experiments.tabulate_panels(panel for panels in shapes.values() for panel in pan
 #   their number allows ({glue:text}`relu_wide_unexplained_largest:.1f` times the expected remainder at most), and the paper's words
 #   "a bit less Gaussian" fit: fewer runs are alive, so more noise stays. One channel gives up to {glue:text}`relu_unexplained_largest:.1f` times.
 #
-# If every one-channel run is first scaled to the same total, the factor falls to {glue:text}`random_scaled_unexplained_largest:.1f` at most. The
+# If every run of the linear one-channel networks is first scaled to the same total, their factor falls to {glue:text}`random_scaled_unexplained_largest:.1f` at most. The
 # paper's smooth random panels therefore speak for wide layers or for runs that were scaled before the mean.
 
 # %% mystnb={"figure": {"name": "fig-profiles", "caption": "The maps of {numref}`fig-shapes` summed along one axis, with 95 % bootstrap intervals over networks. Plain lines are predictions without any free parameter: the same theory that gives equal weights exactly gives wide random networks within their intervals, with and without ReLU."}, "image": {"alt": "Three panels of bell-shaped profiles at four depths; measured points lie on the predicted lines."}} tags=["hide-input"]
@@ -125,8 +125,8 @@ plots.plot_profiles(axes, {kind: shapes[kind] for kind in ("uniform", "random_wi
 # (sec-ev-dead)=
 # ### Gradients that vanish
 #
-# **With a ReLU at the output at least half of all runs have no gradient at all.** The last layer's weights are
-# symmetric around 0, so its output is negative in half of the networks, and then the whole gradient is zero. The paper remarks
+# **With a ReLU at the output at least half of all runs are expected to have no gradient at all.** The last layer's weights are
+# symmetric around 0, so its output is negative with a probability of one half, and then the whole gradient is zero. The paper remarks
 # that this happens "very easily"; how easily depends on the width.
 
 # %%
@@ -134,14 +134,14 @@ dead = experiments.measure_dead(p.depths, p.dead_channels, p.n_dead, seed=p.seed
 for name, result in experiments.name_dead(dead).items():
     run.report(name, **result)
 
-# %% mystnb={"figure": {"name": "fig-all-zero", "caption": "Share of ReLU networks whose gradient is zero at every pixel, with Wilson 95 % intervals. One half cannot be undercut. Only one-channel networks clearly exceed it, and slowly: depth alone does not kill the gradient."}, "image": {"alt": "Share of all-zero gradients against depth for several widths: one channel rises slowly above one half, the other widths stay at one half."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-all-zero", "caption": "Share of ReLU networks whose gradient is zero at every pixel, with Wilson 95 % intervals. The expected share cannot lie below one half (line); a counted one can, by chance. With one channel it rises with depth, but slowly: depth alone does not kill the gradient."}, "image": {"alt": "Share of all-zero gradients against depth for several widths: one channel rises slowly above one half, the other widths stay at one half."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=2.9, width=5.5)
 plots.plot_all_zero(ax, dead);
 
 # %% [markdown]
 # With one channel the share rises from {glue:text}`dead_narrow_shallowest:.2f` to {glue:text}`dead_narrow_deepest:.2f`
 # between the shallowest and the deepest stack; in the widest networks it ends at {glue:text}`dead_wide_deepest:.2f`
-# [{glue:text}`dead_wide_deepest_low:.2f`, {glue:text}`dead_wide_deepest_high:.2f`]. So even single-channel networks of 40 layers are
+# [{glue:text}`dead_wide_deepest_low:.2f`, {glue:text}`dead_wide_deepest_high:.2f`], a count that may fall below the expected one half. So even single-channel networks of 40 layers are
 # often alive, and the paper's ReLU panels are possible at any width; how noisy they look is what tells widths apart.
 
 # %% [markdown]
@@ -165,13 +165,14 @@ plots.plot_nonlinearities(axes, nonlinear);
 # {glue:text}`nonlinear_tanh_r2:.3f` (Tanh) and {glue:text}`nonlinear_sigmoid_r2:.3f` (Sigmoid) of the variance, where
 # {glue:text}`nonlinear_relu_r2_expected:.3f`, {glue:text}`nonlinear_tanh_r2_expected:.3f` and
 # {glue:text}`nonlinear_sigmoid_r2_expected:.3f` are expected. The improvement over {numref}`fig-shapes` is the number of runs.
-# For Tanh and Sigmoid this also confirms the paper's guess that at initialisation they work in their linear range.
+# Whether Tanh and Sigmoid work in their linear range, as the paper guesses, no shape can tell: their mean squared slope is one factor for all pixels
+# of a layer, and only the scale of the map depends on it. How linear they are is {ref}`computed elsewhere <sec-fb-relu>`.
 
 # %% [markdown]
 # (sec-ev-growth)=
 # ## Growth and shrinkage with depth
 #
-# **The exact slope of log size against log depth is close to one half; the published 0.56 needs narrow networks.** The paper calls a pixel effective if it exceeds {glue:text}`threshold:.4f` of the centre, and takes the
+# **The exact slope of log size against log depth is close to one half; how near the published 0.56 comes depends on width and on how runs are averaged.** The paper calls a pixel effective if it exceeds {glue:text}`threshold:.4f` of the centre, and takes the
 # square root of the number of such pixels as size. It fits 0.56 to the size and −0.43 to the ratio.
 #
 # The two slopes are not independent. The ratio is the size over the field $2n+1$, so
@@ -211,11 +212,11 @@ for kind, ratio in compactness.items():
 # deeper networks: an evenly spaced list that starts at 5 layers or fewer must reach {glue:text}`depths_last_least:d` at least to
 # give both numbers. The depths used here give {glue:text}`depths_difference:.3f`.
 
-# %% mystnb={"figure": {"name": "fig-size-growth", "caption": "Size (left) and its ratio to the theoretical receptive field (right) against depth, with 95 % bootstrap intervals over networks; plain lines are exact predictions for $|g|$ and for $g^2$, which is also the shape of equal weights."}, "image": {"alt": "Two log-log plots: sizes rise and ratios fall along straight predicted lines; the one-channel points scatter most."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-size-growth", "caption": "Size (left) and its ratio to the theoretical receptive field (right) against depth, with 95 % bootstrap intervals over networks; lines are exact predictions: solid for $|g|$, dotted for $g^2$, which is also the shape of equal weights."}, "image": {"alt": "Two log-log plots: sizes rise and ratios fall along straight predicted lines; the one-channel points scatter most."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.6)
 plots.plot_size_growth(axes, [growth[k] for k in ("uniform_abs", "random_abs", "random_wide_abs", "relu_wide_abs")]);
 
-# %% mystnb={"figure": {"name": "fig-slopes", "caption": "Both slopes of every kind of network and statistic: markers with 95 % bootstrap intervals over networks (open: one channel), the exact prediction for the plain mean as a tick, and the paper's value. Dots below a row are repeats of the whole experiment with new networks. Only one-channel networks reach the published pair, and their scaled mean is centred on it."}, "image": {"alt": "Two dot plots of the slopes of size and ratio by kind of network. Wide networks sit near the exact values; repeats with one channel and scaled runs cluster around the paper's 0.56 and minus 0.43."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-slopes", "caption": "Both slopes of every kind of network and statistic: markers with 95 % bootstrap intervals over networks (open: one channel), the exact prediction for the plain mean as a tick, and the paper's value. Dots below a row are repeats of the whole experiment with new networks. Of all repeats, those of one-channel networks with runs scaled to equal weight lie around the published pair."}, "image": {"alt": "Two dot plots of the slopes of size and ratio by kind of network. Wide networks sit near the exact values; repeats with one channel and scaled runs cluster around the paper's 0.56 and minus 0.43."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=4.6)
 plots.plot_slopes(axes, growth, repeats, experiments.PAPER_SLOPES);
 
@@ -223,11 +224,15 @@ plots.plot_slopes(axes, growth, repeats, experiments.PAPER_SLOPES);
 # The exact slopes at these depths are {glue:text}`random_wide_abs_size_slope_expected:.3f` and
 # {glue:text}`random_wide_abs_ratio_slope_expected:.3f` for $|g|$, and {glue:text}`random_wide_square_size_slope_expected:.3f` and
 # {glue:text}`random_wide_square_ratio_slope_expected:.3f` for $g^2$: near one half, but not 0.56. How far may an experiment with
-# {glue:text}`n_networks:d` networks a depth stray? The whole experiment is repeated, {glue:text}`n_repeats:d` times with one channel; brackets give the range into which
+# {glue:text}`n_networks:d` networks per depth stray? The whole experiment is repeated, {glue:text}`n_repeats:d` times with one channel; brackets give the range into which
 # one more repeat falls with a probability of 95 %.
 #
 # - **Wide networks do not get there.** Repeats with {glue:text}`channels:d` channels ({glue:text}`n_repeats_wide:d` of them, as they take long) give {glue:text}`random_wide_abs_repeat_size_slope:.3f`
 #   [{glue:text}`random_wide_abs_repeat_size_slope_low:.2f`, {glue:text}`random_wide_abs_repeat_size_slope_high:.2f`] for $|g|$.
+#   The one experiment whose bootstrap interval {numref}`fig-slopes` shows has {glue:text}`random_wide_abs_size_slope:.3f` [{glue:text}`random_wide_abs_size_slope_low:.3f`,
+#   {glue:text}`random_wide_abs_size_slope_high:.3f`], {glue:text}`random_wide_abs_size_slope_z:+.1f` of its standard errors from the exact slope. Its {glue:text}`n_networks:d` networks per depth are one draw, and the
+#   bootstrap resamples that draw. With new networks the mean of the repeats lies {glue:text}`random_wide_abs_repeat_size_slope_offset:+.3f` from the exact slope, with a standard error of
+#   {glue:text}`random_wide_abs_repeat_size_slope_error:.3f`: more than that the finite width and the threshold do not explain.
 # - **One channel, plain mean: they may.** {glue:text}`random_abs_repeat_size_slope:.2f` [{glue:text}`random_abs_repeat_size_slope_low:.2f`,
 #   {glue:text}`random_abs_repeat_size_slope_high:.2f`] contains 0.56 as well as one half: in the median over depths the mean of
 #   {glue:text}`n_networks:d` runs is worth {glue:text}`random_abs_effective_median:.1f`.
@@ -327,8 +332,10 @@ run.report("keep", p.keep);
 #
 # - Shapes: Gaussian to the precision that 20 or 100 runs allow, for equal weights, wide random networks, and all three nonlinearities.
 # - ReLU: about half of all runs have no gradient, at any depth; one-channel networks lose somewhat more.
-# - Slopes: exactly {glue:text}`random_wide_abs_size_slope_expected:.2f` and {glue:text}`random_wide_abs_ratio_slope_expected:.2f` in the mean; the
-#   published pair is what one-channel networks give.
+# - Slopes: exactly {glue:text}`random_wide_abs_size_slope_expected:.2f` and {glue:text}`random_wide_abs_ratio_slope_expected:.2f` in the mean, 0.56 and −0.43
+#   in the paper. In size, one-channel networks give {glue:text}`random_abs_repeat_size_slope:.2f` [{glue:text}`random_abs_repeat_size_slope_low:.2f`,
+#   {glue:text}`random_abs_repeat_size_slope_high:.2f`] in a plain mean and {glue:text}`random_abs_scaled_repeat_size_slope:.2f`
+#   [{glue:text}`random_abs_scaled_repeat_size_slope_low:.2f`, {glue:text}`random_abs_scaled_repeat_size_slope_high:.2f`] with runs scaled to equal weight.
 # - Structures: stride ×{glue:text}`subsample_size_ratio:.1f`, dilation ×{glue:text}`dilation_size_ratio:.1f` and square, skip connections
 #   ×{glue:text}`skip_size_ratio:.2f`, dropout unchanged.
 

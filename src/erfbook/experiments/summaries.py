@@ -82,6 +82,8 @@ def name_growth(
 
     ``_z`` is a measured slope minus its exact value in standard errors. ``_paper_z`` is
     how far the published slope lies from what a further repeat would give, as a normal deviate.
+    ``_offset`` is the repeats' mean minus the plain mean's exact value, ``_error`` its standard
+    error.
     """
     results: Results = {}
     for kind, repeated in repeats.items():
@@ -92,6 +94,9 @@ def name_growth(
                 z = slopes.z_score(which, published)
                 results[f"{kind}_{key}_{which}_slope_paper_z"] = {"value": z, "n": spread.n}
                 sd = float(getattr(slopes, which).std(ddof=1))
+                exact = getattr(curves[f"{kind}_{key}"].predicted, f"{which}_slope")
+                results[f"{name}_offset"] = {"value": spread.value - exact, "n": spread.n}
+                results[f"{name}_error"] = {"value": sd / spread.n**0.5, "n": spread.n}
                 results[f"{kind}_{key}_{which}_slope_sd"] = {"value": sd, "n": spread.n}
     for name, curve in curves.items():
         for which in PAPER_SLOPES:

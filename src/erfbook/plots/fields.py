@@ -52,7 +52,7 @@ def plot_all_zero(ax: plt.Axes, fractions: dict) -> plt.Axes:
         x = np.array(depths) * 1.03 ** (i - (len(widths) - 1) / 2)  # side by side, not on top
         label = count(width, "channel")
         _points(ax, x, found, color=_SERIES[i], marker=_MARKERS[i], linestyle="-", label=label)
-    ax.axhline(0.5, label="least possible", **_PREDICTED)
+    ax.axhline(0.5, label="least expected", **_PREDICTED)
     _log_depth(ax, depths)
     ax.set_ylabel("share of runs, all zero")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -86,7 +86,10 @@ def plot_size_growth(axes: np.ndarray, curves: list) -> np.ndarray:
             ax.errorbar(x, curve.sizes / scale, errors, linestyle="", elinewidth=1, **style)
     for ax, values in zip(axes, ("sizes", "ratios"), strict=True):
         for curve in {c.predicted.sizes[-1]: c for c in curves}.values():
-            ax.plot(curve.depths, getattr(curve.predicted, values), zorder=0, **_PREDICTED)
+            is_square = curve.statistic == "square" or curve.network.weights == "ones"
+            line = {"linestyle": ":" if is_square else "-", "zorder": 0, **_PREDICTED}
+            label = "exact, g²" if is_square else "exact, |g|"
+            ax.plot(curve.depths, getattr(curve.predicted, values), label=label, **line)
         ax.set_yscale("log")
         _log_depth(ax, [d for d in (10, 20, 30, 50, 70, 100) if d in curves[0].depths])
         ax.yaxis.set_minor_formatter(NullFormatter())
