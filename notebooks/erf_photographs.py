@@ -40,8 +40,8 @@ p = run.parameters
 #
 # **A measurement of a network that is loaded wrongly would mean nothing, so it is asked what it sees first.** Pixels are normalised
 # with ImageNet's mean and standard deviation, as the package documents. The photograph of a cup of coffee is class
-# {glue:text}`class_coffee:d` ("{glue:text}`name_coffee`", probability {glue:text}`probability_coffee:.2f`), the cat's is
-# {glue:text}`class_cat:d` ("{glue:text}`name_cat`", {glue:text}`probability_cat:.2f`).
+# {glue:text}`class_coffee:d` (*{glue:text}`name_coffee`*, probability {glue:text}`probability_coffee:.2f`), the cat's is
+# {glue:text}`class_cat:d` (*{glue:text}`name_cat`*, {glue:text}`probability_cat:.2f`).
 
 # %%
 model = experiments.load_lite0()
@@ -81,7 +81,7 @@ run.report("n_crops", p.n_crops)
 run.report("crop_px", p.crop_px)
 run.report("n_seeds", p.n_seeds);
 
-# %% mystnb={"figure": {"name": "fig-photograph-maps", "caption": "Mean $|g|$ over the part of the theoretical field that lies in the crop, on a square-root scale, each map to its own peak and averaged over blocks. The number under a map is the side of the square as large as the smallest set that holds 95.45 % of its mass. The trained network looks at the middle of its field; the calibrated untrained copy fills most of it."}, "image": {"alt": "Sixteen heat maps: four rows for the trained network and its three kinds of copy, four columns for fields of 67, 147, 339 and 851 pixels. The trained row has small bright centres with faint tails, the calibrated untrained row wide blobs that nearly fill the field, the row with fresh statistics nested squares in the middle, and the shuffled row blobs of middle size."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-photograph-maps", "caption": "Mean $|g|$ over the part of the theoretical field that lies in the crop, on a square-root scale, each map to its own peak and averaged over blocks. The number under a map is the side of the square as large as the smallest set that holds 95.45 % of its mass. The trained network looks at the middle of its field; the calibrated untrained copy looks at more of it: {glue:text}`area_untrained_67:.0%`, {glue:text}`area_untrained_147:.0%` and {glue:text}`area_untrained_339:.0%` of the area of the first three fields."}, "image": {"alt": "Sixteen heat maps: four rows for the trained network and its three kinds of copy, four columns for fields of 67, 147, 339 and 851 pixels. The trained row has small bright centres with faint tails, the calibrated untrained row wide blobs that fill much of the field, the row with fresh statistics nested squares in the middle, and the shuffled row blobs of middle size."}} tags=["hide-input"]
 fig, axes = plots.figure(4, 4, height=1.85)
 plots.plot_photograph_maps(axes, study);
 
@@ -95,7 +95,7 @@ plots.plot_photograph_maps(axes, study);
 # {glue:text}`area_trained_147:.0%` and {glue:text}`area_trained_339:.0%` of the area of its 67, 147 and 339 px fields. Of the field of
 # 851 px, a crop shows {glue:text}`crop_px:d`, and there the map is cut off by the image ({glue:text}`area_trained_851:.0%` of what is shown).
 
-# %% mystnb={"figure": {"name": "fig-photograph-sizes", "caption": "Effective size against the part of the theoretical field in the crop, by three metrics, with 95 % intervals over crops and initialisations. The calibrated copy follows the whole field (grey line) most closely; the trained network and the copy with fresh statistics lie lowest. The last point of each series is cut off by the image."}, "image": {"alt": "Three panels with logarithmic axes. All series rise with the field and lie below the line of equality. The calibrated untrained copy is closest to the line, the trained network and the copy with fresh statistics lowest."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-photograph-sizes", "caption": "Effective size against the part of the theoretical field in the crop, by three metrics, with 95 % intervals over crops and initialisations. The calibrated copy follows the whole field (line without markers) most closely; the trained network and the copy with fresh statistics lie lowest. The last point of each series is cut off by the image."}, "image": {"alt": "Three panels with logarithmic axes. All series rise with the field and lie below the line of equality. The calibrated untrained copy is closest to the line, the trained network and the copy with fresh statistics lowest."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 3, height=3.1, sharey=True)
 plots.plot_photograph_sizes(axes, study);
 
