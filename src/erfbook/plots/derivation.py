@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from erfbook.notation import percent
-from erfbook.plots.style import COLORS, INK, heatmap, paper_reference
+from erfbook.plots.style import COLORS, INK, heatmap, paper_reference, part_rows
 from erfbook.theory import Convergence, GradientPower
 
 # One colour and one marker a kernel or kind, in the order drawn (chosen by us).
@@ -131,6 +131,8 @@ def plot_gaussian_limit(
         left.loglog(depths, result.bound, color=color, linestyle=":", linewidth=1)
         left.loglog(depths, limit / np.sqrt(depths), color=color, linewidth=1)
         left.loglog(depths, result.distance, marker, color=color, markersize=4, label=name)
+    for line, words in (("-", "limit law"), (":", "bound")):
+        left.plot([], [], line, color=INK, linewidth=1, label=words)
     left.set(xlabel="layers n", ylabel="Kolmogorov distance", title="Exact, limit and bound")
     left.set_ylim(bottom=left.get_ylim()[0] / 5)  # room for the legend
     left.legend(loc="lower left", ncols=2, columnspacing=1)
@@ -194,6 +196,7 @@ def plot_architectures(
         maps: by name, E|g| relative to its centre, and its size in px.
     """
     panels = np.ravel(axes)
+    part_rows(panels[0])
     side = max(power.shape[0] for power, _ in maps.values())
     for ax, (name, (values, size)) in zip(panels, maps.items(), strict=False):
         margin = (side - values.shape[0]) // 2

@@ -11,7 +11,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.patches import Circle
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from erfbook.plots.style import COLORS, HEATMAP, INK
+from erfbook.plots.style import COLORS, HEATMAP, INK, part_rows
 
 # One colour and marker a task, the nearest first; those of labels drawn by lot are the ink's.
 _PALETTE = (COLORS["sigmoid"], COLORS["uniform"], COLORS["relu"], COLORS["random"], COLORS["tanh"])
@@ -49,6 +49,7 @@ def plot_distance_maps(axes: np.ndarray, study) -> np.ndarray:
         panels.append((f"{distance} px", task.maps[-1], distance, task.after("radius50")))
     shuffled = study[far].numbers["radius50_shuffled"]
     panels.append((f"{far} px, shuffled", study[far].shuffled, far, shuffled))
+    part_rows(axes.flat[0])
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
     for ax, (title, values, distance, radius) in zip(axes.flat, panels, strict=False):

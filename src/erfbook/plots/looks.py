@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 
 from erfbook.notation import percent
-from erfbook.plots.style import COLORS, HEATMAP
+from erfbook.plots.style import COLORS, HEATMAP, part_rows
 
 _LABELS = {
     "gradient": "gradient",
@@ -42,12 +42,16 @@ def plot_looks_units(ax: plt.Axes, subject) -> plt.Axes:
         _box(ax, target, color, linewidth=2)
         row, column = target.field.centre(target.unit)
         ax.plot(column, row, "+", color=color, markersize=10, markeredgewidth=2)
+        label = f"field {target.field.size[0]} px"
+        ax.plot([], [], "s", color=color, markerfacecolor="none", markersize=9, label=label)
     _bare(ax)
+    ax.figure.legend(loc="outside lower center", ncols=2)
     return ax
 
 
 def plot_looks_maps(axes: np.ndarray, looks: Sequence) -> np.ndarray:
     """Draw every tool's map of every unit, four a row, with the exact field as a box."""
+    part_rows(axes.flat[0])
     for block, one in zip(np.split(axes, len(looks)), looks, strict=True):
         for ax, (tool, answer) in zip(block.ravel(), one.answers.items(), strict=True):
             shown = _coarsen(answer.map)

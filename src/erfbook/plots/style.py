@@ -74,6 +74,13 @@ def figure(
     return plt.subplots(n_rows, n_columns, figsize=(width, height * n_rows), **subplots)
 
 
+def part_rows(ax: plt.Axes, inches: float = 0.1) -> None:
+    """Keep the titles of one row of axes clear of the labels of the row above it."""
+    engine = ax.get_figure().get_layout_engine()
+    if engine is not None:
+        engine.set(h_pad=inches)
+
+
 def paper_reference(ax: plt.Axes, value: float, label: str, *, axis: str = "y") -> plt.Axes:
     """Mark a published value as a dashed line across ``ax``."""
     line = ax.axhline if axis == "y" else ax.axvline
