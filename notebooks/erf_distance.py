@@ -115,10 +115,10 @@ plots.plot_distance_maps(axes, study);
 #   [{glue:text}`growth_lots_low:.2f`, {glue:text}`growth_lots_high:.2f`]. Training as such does not make the field grow. That noise, too,
 #   is fitted first where the untrained field is strongest ({ref}`below <sec-ed-speed>`), near the centre, would explain a shrinking field, and a fall of the radii at the start of {numref}`fig-distance-learning`.
 # - **Weights in random order.** Each tensor of the network trained on {glue:text}`far_px:d` px keeps its values and loses their places: {glue:text}`radius_shuffled_far:.1f` px, next to {glue:text}`radius_before:.1f` px before training. The ring is structure, not scale.
-# - **A field that is too small.** The lowest part of the network alone, with a theoretical field of {glue:text}`blind_field_px:d` px, are asked for the mark at {glue:text}`far_px:d` px, which they cannot see: {glue:text}`accuracy_blind:.1%` right,
+# - **A field that is too small.** The lowest part of the network alone, with a theoretical field of {glue:text}`blind_field_px:d` px, is asked for the mark at {glue:text}`far_px:d` px, which it cannot see: {glue:text}`accuracy_blind:.1%` right,
 #   {glue:text}`accuracy_blind_gap:.1f` standard errors from a coin. It has to be so by {eq}`eq-ed-chance`, and shows that nothing leaks.
 #
-# With the change by lot taken off, seed by seed, the radius follows the asked distance with a slope of {glue:text}`slope:.2f` [{glue:text}`slope_low:.2f`, {glue:text}`slope_high:.2f`] px a px. A field that reached just as far as needed would have 1.
+# With the change by lot taken off, seed by seed, the radius follows the asked distance with a slope of {glue:text}`slope:.2f` [{glue:text}`slope_low:.2f`, {glue:text}`slope_high:.2f`] px per px. A field that reached just as far as needed would have 1.
 
 # %% mystnb={"figure": {"name": "fig-distance-radius", "caption": "Radius of the disc that holds half (left) and 95 % (right) of the mass, with 95 % intervals over seeds. Half of the mass follows the asked distance with a slope of {glue:text}`slope:.2f`. The radius of 95 % does so less: {glue:text}`slope_95:.2f`."}, "image": {"alt": "Left, the points after training for the asked distances lie near the line of as far as needed, except at 0; shuffled weights stay at the dashed level of before training. Right, all points stay near the level of before training, high above the line."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2, height=3.2)

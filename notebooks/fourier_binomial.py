@@ -124,7 +124,7 @@ plots.plot_inverse_transform(axes, spectra, o, inverse, poster);
 # t\, c_t = \sum_{m=1}^{k-1} \big( m (n+1) - t \big)\, c_{t-m},
 # $$ (eq-fb-recurrence)
 #
-# a few big-integer products a coefficient, so nothing overflows and nothing is rounded.
+# a few big-integer products per coefficient, so nothing overflows and nothing is rounded.
 
 # %%
 run.report("binomial_exact", theory.extended_binomial_coefficients(p.max_depth, 2) == [math.comb(p.max_depth, s) for s in range(p.max_depth + 1)])
@@ -292,7 +292,7 @@ run.report("mixed_distance", theory.kolmogorov_distance(mixed));
 # \mathbb E[g(i,j,p-1)^2] = C \sum_{a,b} \mathbb E[g(i+a,j+b,p)^2] ,
 # $$ (eq-fb-power)
 #
-# the recursion of the stack of ones times $C$ a layer: the same shape with a factor $C^n$. We write second moments where the paper writes
+# the recursion of the stack of ones times $C$ per layer: the same shape with a factor $C^n$. We write second moments where the paper writes
 # variances. Below the top they are equal; at the top $g$ is the constant 1 with variance 0, and a recursion of
 # variances would stay at {glue:text}`power_from_variance:.0f`. Averaging over every network with weights $\pm 1$ checks both equations without sampling.
 
@@ -317,7 +317,7 @@ run.report("backprop_mixed_error", theory.measure_adjoint_defect("correlation", 
 # (sec-fb-relu)=
 # ## What ReLU does
 #
-# **The shape stays; the factor a layer is $\mathbb E[\sigma'^2] = 1/2$, not the $1/4$ that the paper prints.** With the activation before
+# **The shape stays; the factor per layer is $\mathbb E[\sigma'^2] = 1/2$, not the $1/4$ that the paper prints.** With the activation before
 # the convolution, as in the paper,
 #
 # $$
@@ -363,7 +363,7 @@ run.report("n_networks", p.n_networks)
 run.report("relu_paper_power", theory.predict_total_power(last, derivative_power=0.25));
 
 
-# %% mystnb={"figure": {"name": "fig-relu-factor", "caption": "Left: power of the input gradient of random ReLU networks (points, 95 % intervals, n = {glue:text}`n_networks:d` networks a depth): constant, as $\\mathbb E[\\sigma'^2] = 1/2$ predicts; the paper's factor would leave {glue:text}`relu_paper_power:.1g` of it at the right end. Right: its shape is that of the linear network (line); the width is {glue:text}`relu_width_ratio:.3f` of the predicted one."}, "image": {"alt": "Left, total gradient power of random ReLU networks stays at one at all depths while the paper's factor predicts a steep fall. Right, the measured profile of squared gradients follows the predicted bell."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-relu-factor", "caption": "Left: power of the input gradient of random ReLU networks (points, 95 % intervals, n = {glue:text}`n_networks:d` networks per depth): constant, as $\\mathbb E[\\sigma'^2] = 1/2$ predicts; the paper's factor would leave {glue:text}`relu_paper_power:.1g` of it at the right end. Right: its shape is that of the linear network (line); the width is {glue:text}`relu_width_ratio:.3f` of the predicted one."}, "image": {"alt": "Left, total gradient power of random ReLU networks stays at one at all depths while the paper's factor predicts a steep fall. Right, the measured profile of squared gradients follows the predicted bell."}} tags=["hide-input"]
 fig, axes = plots.figure(1, 2)
 plots.plot_relu_factor(axes, runs, [theory.predict_total_power(n, derivative_power=0.25) for n in runs], theory.predict_uniform_distribution(last, 3));
 
@@ -481,7 +481,7 @@ plots.plot_threshold(ax, at_two_sigma=math.exp(-2), threshold=theory.TWO_SIGMA_T
 # 7. **Introduction**: a layer adds $k-1$ pixels to the theoretical receptive field ({glue:text}`field_step:d` for 3 taps), not the kernel size.
 # 8. **Section 3.1**: the threshold of 4.55 % of the centre lies at {glue:text}`radius_at_threshold:.2f` standard deviations, not at 2.
 # 9. **Section 2.3**: equation 10 is said to need $w(m) > 0$; zero taps are fine (deviation {glue:text}`zero_tap_error:.1g`). Negative ones are not:
-#    one repeated kernel $(-\frac14, \frac32, -\frac14)$ has sum 1 and "variance" {glue:text}`negative_variance:.2f` a layer, so no Gaussian belongs to it.
+#    one repeated kernel $(-\frac14, \frac32, -\frac14)$ has sum 1 and "variance" {glue:text}`negative_variance:.2f` per layer, so no Gaussian belongs to it.
 #    With weights that differ from layer to layer only their squares matter, and signs are harmless.
 # 10. **Remark 1** asks for equal weights in all layers. Not needed; what is needed is that no layer dominates, and stride 2 in every layer breaks that (distance {glue:text}`doubling_distance:.3f` at any depth).
 # 11. **Section 2.5**: dropout inside a skip connection does change the shape: $\sigma$ grows {glue:text}`dropout_skip_ratio:.3f` times.
@@ -509,7 +509,7 @@ run.report("negative_variance", theory.predict_moments([-0.25, 1.5, -0.25], 1)[1
 # - The influence of the input on a unit of a stack of ones is an extended binomial distribution, exactly; under random weights the mean square of the gradient has the same shape.
 # - The Gaussian is approached at $n^{-1/2}$ in distribution (fitted {glue:text}`kolmogorov_slope:.3f`), never in the corners, and only if no layer dominates.
 # - The radius grows as $k \sqrt n$ and occupies a share of the theoretical field that falls as $1/\sqrt n$.
-# - ReLU halves the gradient's power a layer and keeps its average shape exactly; the paper's 1/4 is wrong.
+# - ReLU halves the gradient's power per layer and keeps its average shape exactly; the paper's 1/4 is wrong.
 # - Subsampling, dilation, skip connections and dropout are one sum of variances.
 
 # %%

@@ -66,11 +66,11 @@ sheet_tables.tabulate_sheet(found)
 #
 # **Each picture begins as random dots and is moved along the gradient of one unit**, or of all the channel's units (the last row, where it is asked for). Inside the white-edged box are the pixels that can matter; what lies outside it is the start. Driven is the {glue:text}`target`.
 
-# %% mystnb={"figure": {"name": "fig-sheet-pictures", "caption": "Channel {glue:text}`channel:d` of {glue:text}`layer`: a row a position, a column a restart. Boxes are exact fields, crosses their centres. What restarts share the channel asks for; what they do not share it leaves open."}, "image": {"alt": "A grid of pictures: rows are positions of one unit, the last row all positions at once; columns are restarts. Coloured boxes mark the exact field where it lies in the picture."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sheet-pictures", "caption": "Channel {glue:text}`channel:d` of {glue:text}`layer`: one row per position, one column per restart. Boxes are exact fields, crosses their centres. What restarts share the channel asks for; what they do not share it leaves open."}, "image": {"alt": "A grid of pictures: rows are positions of one unit, the last row all positions at once; columns are restarts. Coloured boxes mark the exact field where it lies in the picture."}} tags=["hide-input"]
 n_rows, n_columns = found.pictures.shape[:2]
 fig, axes = plots.figure(n_rows, n_columns, height=2.2, width=2.3 * n_columns, squeeze=False)
 plots.plot_sheet_pictures(axes, found);
-# %% mystnb={"figure": {"name": "fig-sheet-responses", "caption": "How the response rises: a colour a position, a line a restart. A curve that still rises at the end says that the pictures are not finished: take more steps."}, "image": {"alt": "Rising curves of response against step, one colour for each position, the mean over all positions dashed."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sheet-responses", "caption": "How the response rises: one colour per position, one line per restart. A curve that still rises at the end says that the pictures are not finished: take more steps."}, "image": {"alt": "Rising curves of response against step, one colour for each position, the mean over all positions dashed."}} tags=["hide-input"]
 fig, ax = plots.figure(1, 1, height=3.0, width=6.0)
 plots.plot_sheet_responses(ax, found);
 # %% [markdown]
