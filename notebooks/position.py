@@ -92,7 +92,7 @@ plots.plot_position_high(axes, sheets["high"]);
 # \Delta = \overline{s}_w - \overline{s}_b
 # $$ (eq-po-gap)
 #
-# is 0 on average if places do not matter. The test exchanges the places of a channel's pictures at random, for all channels at once, and asks how often $\Delta$ is as large; intervals are over channels.
+# is 0 on average if places do not matter. The test exchanges the places of a channel's pictures at random, for all channels at once, and asks how often $\Delta$ is as large; intervals are over channels. Each row of the tables has two such tests; the answer above shares 5 % out over all of them (Bonferroni), and single p-values stand as they are.
 #
 # **The control has no border.** With {term}`circular padding` every unit sees a whole image, a shift of the image shifts all responses, and all places are equal by symmetry: pictures moved from one place to another changed a response by {glue:text}`ring_error_words` at most. Whatever differs between places
 # there is chance. What the border does is the difference between the two. (The low layer needs no control: away from the border its pictures are those of the ring.)
