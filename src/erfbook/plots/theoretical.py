@@ -234,7 +234,12 @@ def plot_size_pairs(axes: np.ndarray, pairs: Sequence) -> np.ndarray:
         for ax, scale in ((left, 1.0), (right, x)):
             errors = np.maximum(np.stack([y - low, high - y]), 0) / scale
             whole = np.array([pair.is_whole for pair in own])
-            ax.errorbar(x, y / scale, errors, **style | {"marker": "", "capsize": 4})
+            ax.errorbar(
+                x,
+                y / scale,
+                errors,
+                **style | {"marker": "", "capsize": 0 if own[0].is_trained else 4},
+            )
             points = style | {"linewidth": 0, "label": f"{network}, {kind}"}
             ax.plot(x[whole], (y / scale)[whole], **points)
             ax.plot(x[~whole], (y / scale)[~whole], **points | {"mfc": "none", "label": None})
