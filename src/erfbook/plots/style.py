@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # The book replaces this grey by the page's own text colour when it inlines a figure; elsewhere it
 # is readable as it stands on white (4.5:1) and on black (4.7:1).
@@ -76,8 +77,8 @@ def figure(
 
 def part_rows(ax: plt.Axes, inches: float = 0.1) -> None:
     """Keep the titles of one row of axes clear of the labels of the row above it."""
-    engine = ax.get_figure().get_layout_engine()
-    if engine is not None:
+    engine = ax.figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(h_pad=inches)
 
 
