@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float, Int
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from erfbook.notation import percent
@@ -131,11 +132,12 @@ def plot_gaussian_limit(
         left.loglog(depths, result.bound, color=color, linestyle=":", linewidth=1)
         left.loglog(depths, limit / np.sqrt(depths), color=color, linewidth=1)
         left.loglog(depths, result.distance, marker, color=color, markersize=4, label=name)
-    for line, words in (("-", "limit law"), (":", "bound")):
-        left.plot([], [], line, color=INK, linewidth=1, label=words)
     left.set(xlabel="layers n", ylabel="Kolmogorov distance", title="Exact, limit and bound")
     left.set_ylim(bottom=left.get_ylim()[0] / 5)  # room for the legend
-    left.legend(loc="lower left", ncols=2, columnspacing=1)
+    handles, _ = left.get_legend_handles_labels()
+    for line, words in (("-", "limit law"), (":", "bound")):
+        handles.append(Line2D([], [], color=INK, linestyle=line, linewidth=1, label=words))
+    left.legend(handles=handles, loc="lower left", ncols=2, columnspacing=1)
     senses = {
         "Kolmogorov": uniform.distance,
         "single pixel": uniform.local,
