@@ -1,4 +1,4 @@
-"""Take parts of a tensor, extend it, shift it, slide over it, and write into it."""
+"""Take parts of a tensor, extend it, shift it, and slide over it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from erfbook.rf.builder import Builder, Columns, tight
-from erfbook.rf.joining import agree
-from erfbook.rf.layout import Factor, Layout, canonical, uniform
-from erfbook.rf.positions import free_axis, on, to_axis, unroll
+from erfbook.rf.builder import Builder, tight
+from erfbook.rf.layout import Factor, Layout, canonical
+from erfbook.rf.positions import free_axis, on, to_axis
 from erfbook.rf.windows import IDENTITY, AnyWindow, Table, Window
 
 Along = Callable[[int], AnyWindow]  # number of the parent's units -> window
@@ -113,91 +112,6 @@ def _over_channels(build: Builder, layout: Layout, dim: int, window, n_units: in
         made.append(build.columns([(nodes[i, ...], identity) for i in read], layout.grid))
     stacked = np.moveaxis(np.stack(made), 0, place)
     return canonical(_with(layout, dim, Factor(n_units)), tight(stacked), build.n_axes)
-
-
-def write(
-    build: Builder, base: Layout, where: Sequence[range], part: Layout, *, blank: bool = False
-) -> Layout:
-    """Return a tensor into a box of which another has been written.
-
-    Args:
-        build: makes the nodes.
-        base: the tensor written into.
-        where: the places along each of its dimensions; a step of 1 on axes of the input.
-        part: what is written; of the box's shape.
-        blank: whether ``base`` does not depend on the input yet.
-    """
-    shape = base.shape
-    if blank:
-        base = _like(build, base.shape, part)
-    partial = [d for d, r in enumerate(where) if r != range(shape[d])]
-    for d in partial:
-        base, part = to_axis(build, base, d), to_axis(build, part, d)
-        if base.axis_of(d) is None or where[d].step != 1:
-            base, part = unroll(build, base, d), unroll(build, part, d)
-    full = list(shape)
-    for d in partial:
-        if base.axis_of(d) is None:
-            return _written_channels(build, base, where, part, d)
-    (base, part), dims = agree(build, [base, _stretched(build, part, base, where)], tuple(full))
-    boxes = [(base.home_of(d), where[d]) for d in partial]
-    grid = base.grid
-    nodes = np.broadcast_arrays(base.nodes, part.nodes)
-    inside: list[AnyWindow] = [IDENTITY] * build.n_axes
-    columns: Columns = [(nodes[1], tuple(inside))]
-    for axis, r in boxes:
-        for domain in ((None, r[0] - 1), (r[-1] + 1, None)):
-            if not blank and domain[0] != grid[axis] and domain[1] != -1:
-                outside = [w if a != axis else Window(domain=domain) for a, w in enumerate(inside)]
-                columns.append((nodes[0], tuple(outside)))
-        inside[axis] = Window(domain=(r[0], r[-1]))
-    return canonical(dims, build.columns(columns, grid), build.n_axes)
-
-
-def _stretched(build: Builder, part: Layout, base: Layout, where: Sequence[range]) -> Layout:
-    """Return the written part on the base's grid, its units in their places."""
-    for d, r in enumerate(where):
-        if r != range(base.shape[d]):
-            window = Window(offset=-r[0], domain=(r[0], r[-1]))
-            part = _moved(build, part, d, base.home_of(d), window, base.shape[d], True)
-    return part
-
-
-def _written_channels(build: Builder, base: Layout, where, part: Layout, d: int) -> Layout:
-    """Write into some channels: what is left of the box lies within each of them."""
-    kept, inner = base, list(where)
-    inner[d] = range(len(where[d]))
-    chosen = take(build, base, d, where[d])
-    new = write(build, chosen, inner, part)
-    (kept, new), dims = agree(build, [kept, new], base.shape, skip=d)
-    (axis,) = kept.channel_axes(d)
-    full = [f.size for i, dim in enumerate(dims) if i != d for f in dim if f.axis is None]
-    rows = list(np.moveaxis(_broad(kept, d, full), axis, 0))
-    source = _broad(new, d, full)
-    fresh = np.moveaxis(source, axis, 0) if new.dims[d] else [source] * len(where[d])
-    for i, row in zip(where[d], fresh, strict=True):
-        rows[i] = row
-    nodes = tight(np.moveaxis(np.stack(rows), 0, axis))
-    dims = (*dims[:d], kept.dims[d], *dims[d + 1 :])
-    return canonical(dims, nodes, build.n_axes)
-
-
-def _broad(layout: Layout, d: int, full: list[int]) -> np.ndarray:
-    own = layout.channel_axes(d)
-    if not own:
-        return np.broadcast_to(layout.nodes, full)
-    shape = (*full[: own[0]], layout.nodes.shape[own[0]], *full[own[0] :])
-    return np.broadcast_to(layout.nodes, shape)
-
-
-def _like(build: Builder, shape: tuple[int, ...], part: Layout) -> Layout:
-    """Return a tensor that holds nothing yet, with the axes of what is written into it."""
-    dims = []
-    for d, n in enumerate(shape):
-        axis = part.axis_of(d)
-        dims.append((Factor(n, axis),) if n > 1 else ())
-    grid = uniform(0, tuple(dims), build.n_axes).grid
-    return uniform(build.nothing(grid), tuple(dims), build.n_axes)
 
 
 def sized(layout: Layout, dim: int, n: int) -> Layout:

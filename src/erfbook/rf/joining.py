@@ -1,4 +1,4 @@
-"""Combine tensors position by position, side by side, or one written into another."""
+"""Combine tensors position by position."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from erfbook.rf.builder import Builder, Columns, tight
+from erfbook.rf.builder import Builder, tight
 from erfbook.rf.layout import Dims, Factor, Layout, Unknown, canonical, channels
 from erfbook.rf.positions import contract, keep_dims, to_axis, unroll
 from erfbook.rf.windows import IDENTITY, AnyWindow, Window, nearest
@@ -28,8 +28,8 @@ def join(
         Unknown: the tensors keep their positions in ways that do not match.
     """
     layouts, dims = agree(build, layouts, shape)
-    grid = _grid(dims, build.n_axes)
-    columns = [(_expanded(x, dims), _towards(x, dims, grid)) for x in layouts]
+    grid = grid_of(dims, build.n_axes)
+    columns = [(expanded(x, dims), towards(x, dims, grid)) for x in layouts]
     return canonical(dims, build.columns(columns, grid, fixed), build.n_axes)
 
 
@@ -40,84 +40,6 @@ def pool(build: Builder, layout: Layout, dims: set[int], why: str) -> Layout:
     """
     reduced = keep_dims(contract(build, layout, dims, why), dims, len(layout.dims))
     return join(build, [layout, reduced], layout.shape)
-
-
-def concatenate(
-    build: Builder, parts: Sequence[tuple[Layout | None, int]], dim: int, shape: tuple[int, ...]
-) -> Layout:
-    """Return tensors side by side.
-
-    Args:
-        build: makes the nodes.
-        parts: each tensor, None where it does not depend on the input, and its size along ``dim``.
-        dim: the dimension along which they lie side by side.
-        shape: shape of the result.
-    """
-    known = [_own_axis(build, x, dim) for x, _ in parts if x is not None]
-    axes = {x.axis_of(dim) for x in known if x.dims[dim]}
-    axis = next(iter(axes)) if len(axes) == 1 else None
-    if axis is None:
-        known = [unroll(build, x, dim) for x in known]
-    else:
-        for i, x in enumerate(known):
-            for d in sorted({d for d, _ in x.places.get(axis, []) if d != dim}):
-                known[i] = unroll(build, known[i], d, axis)
-    known, dims = agree(build, known, shape, skip=dim)
-    each = iter(known)
-    filled = [(None if x is None else next(each), n) for x, n in parts]
-    if axis is not None:
-        return _along_axis(build, filled, dim, dims, axis)
-    return _along_channels(build, filled, dim, dims)
-
-
-def _own_axis(build: Builder, layout: Layout, dim: int) -> Layout:
-    """Return a layout in which a dimension is a whole axis only if nothing else has to change."""
-    factors = layout.dims[dim]
-    if layout.axis_of(dim) is not None or not factors:
-        return layout
-    first = factors[0]
-    if first.axis is not None and len(factors) - len([f for f in factors if f.axis is None]) == 1:
-        # The slowest digit of an axis stands for it: what is elsewhere is moved to channels.
-        if first.weight * first.size == layout.grid[first.axis]:
-            return to_axis(build, layout, dim)
-    return unroll(build, layout, dim)
-
-
-def _along_axis(build: Builder, parts, dim: int, dims: Dims, axis: int) -> Layout:
-    n = sum(size for _, size in parts)
-    dims = (*dims[:dim], (Factor(n, axis),), *dims[dim + 1 :])
-    grid = _grid(dims, build.n_axes)
-    tracked = [i for i, (x, _) in enumerate(parts) if x is not None]
-    columns: Columns = []
-    start = 0
-    for i, (layout, size) in enumerate(parts):
-        if layout is not None:
-            # Alone, it is padded with constants; beside others, each has units of its own.
-            first = None if i == tracked[0] else start
-            last = None if i == tracked[-1] else start + size - 1
-            windows = list(_towards(layout, dims, grid, but=axis))
-            windows[axis] = Window(offset=-start, domain=(first, last))
-            columns.append((_expanded(layout, dims), tuple(windows)))
-        start += size
-    return canonical(dims, build.columns(columns, grid), build.n_axes)
-
-
-def _along_channels(build: Builder, parts, dim: int, dims: Dims) -> Layout:
-    grid = _grid(dims, build.n_axes)
-    every = []
-    place = sum(f.axis is None for d in dims[:dim] for f in d)
-    sizes = [f.size for d in dims for f in d if f.axis is None]
-    for layout, size in parts:
-        shape = (*sizes[:place], size, *sizes[place:])
-        if layout is None:
-            every.append(np.broadcast_to(np.int64(build.nothing(grid)), shape))
-            continue
-        own = (*dims[:dim], (Factor(size),) if size > 1 else (), *dims[dim + 1 :])
-        nodes = build.columns([(_expanded(layout, own), _towards(layout, dims, grid))], grid)
-        every.append(np.broadcast_to(nodes.reshape(shape), shape))
-    n = sum(size for _, size in parts)
-    dims = (*dims[:dim], (Factor(n),), *dims[dim + 1 :])
-    return canonical(dims, tight(np.concatenate(every, axis=place)), build.n_axes)
 
 
 def agree(
@@ -156,7 +78,7 @@ def _agree_on(build: Builder, layouts: list[Layout], d: int) -> list[Layout]:
         return {_digits(x.dims[d]) for x in layouts if x.dims[d]}
 
     if len(kinds()) > 1:
-        layouts = [_without_constant(x, d) for x in layouts]
+        layouts = [without_constant(x, d) for x in layouts]
     for change in (to_axis, unroll):
         if len(kinds()) > 1:
             layouts = [change(build, x, d) for x in layouts]
@@ -180,7 +102,7 @@ def _in_one_place(build: Builder, layouts: list[Layout]) -> list[Layout]:
     return layouts
 
 
-def _without_constant(layout: Layout, d: int) -> Layout:
+def without_constant(layout: Layout, d: int) -> Layout:
     """Drop the channels of a dimension along which nothing changes."""
     if layout.has_axis(d) or not layout.dims[d]:
         return layout
@@ -214,11 +136,11 @@ def _digits(dim: tuple[Factor, ...]) -> tuple:
     return tuple((f.axis, f.size) for f in dim)
 
 
-def _grid(dims: Dims, n_axes: int) -> tuple[int, ...]:
+def grid_of(dims: Dims, n_axes: int) -> tuple[int, ...]:
     return Layout(dims, np.empty(0), n_axes).grid
 
 
-def _towards(
+def towards(
     layout: Layout, dims: Dims, grid: tuple[int, ...], but: int | None = None
 ) -> tuple[AnyWindow, ...]:
     """Return the windows through which units of a larger grid read a tensor that is broadcast."""
@@ -243,7 +165,7 @@ def _towards(
     return tuple(windows)
 
 
-def _expanded(layout: Layout, dims: Dims) -> np.ndarray:
+def expanded(layout: Layout, dims: Dims) -> np.ndarray:
     """Return a layout's nodes, one axis for each factor of channels of other dimensions."""
     sizes, full = [], []
     for own, dim in zip(layout.dims, dims, strict=True):

@@ -8,6 +8,7 @@ on into what it was taken from.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -20,10 +21,10 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from erfbook.rf.builder import Builder
 from erfbook.rf.calls import arguments_of, is_view, name_of, written_of
-from erfbook.rf.cutting import write
+from erfbook.rf.carrying import carry
 from erfbook.rf.graph import Graph, Node
 from erfbook.rf.joining import join
-from erfbook.rf.layout import Factor, Layout, Unknown, canonical, channels
+from erfbook.rf.layout import Factor, Layout, Unknown, canonical, channels, uniform
 from erfbook.rf.rules import Op, Tensor, apply
 
 PAD = "aten._pad_circular"
@@ -171,12 +172,22 @@ class Recorder(TorchDispatchMode):
                 self._keep(tensor, layout, name)
 
     def _layouts(self, name: str, named: dict, shape, pointwise: bool) -> list[Layout]:
-        self.build.begin(name, self.stack[-1] if self.stack else "")
         self.graph.ops.append(name)
-        args = tree_map(self._argument, named)
-        op = Op(name, args, shape, self.build, pointwise)
+        return self._guarded(name, named, shape, apply, pointwise)
+
+    def _guarded(
+        self,
+        name: str,
+        named: dict,
+        shape: tuple[int, ...],
+        make: Callable[[Op], list[Layout]],
+        pointwise: bool = False,
+    ) -> list[Layout]:
+        """Return what ``make`` finds for an operation, which is refused where it finds nothing."""
+        self.build.begin(name, self.stack[-1] if self.stack else "")
+        op = Op(name, tree_map(self._argument, named), shape, self.build, pointwise)
         try:
-            return apply(op)
+            return make(op)
         except Unknown as reason:
             return [op.everything(self._refuse(name, str(reason)))]
         except Exception as error:
@@ -201,8 +212,8 @@ class Recorder(TorchDispatchMode):
         if name == "aten.as_strided" and present is not None and present.shape == shape:
             return  # only the order in memory changes
         if name in ("aten.copy", "aten.zero", "aten.fill") or not tracked:
-            given = [self.layout_of(t) for t in tracked if t is not target]
-            layout = self._copied(name, [x for x in given if x is not None], shape)
+            given = {"from": next((t for t in tracked if t is not target), None)}
+            layout = self._guarded(name, given, shape, _copied)[0]
         else:
             pointwise = torch.Tag.pointwise in func.tags
             layout = self._layouts(name, named, shape, pointwise)[0]
@@ -210,17 +221,6 @@ class Recorder(TorchDispatchMode):
                 why = self._refuse(name, "it changes the shape of a tensor that others may share")
                 layout = self._everything(name, named, shape, why)
         self._assign(target, layout, name)
-
-    def _copied(self, name: str, sources: list[Layout], shape: tuple[int, ...]) -> Layout:
-        self.build.begin(name, self.stack[-1] if self.stack else "")
-        if sources:
-            return join(self.build, sources[:1], shape)
-        grid = (1,) * self.build.n_axes
-        return canonical(
-            channels(shape),
-            np.broadcast_to(np.int64(self.build.nothing(grid)), [n for n in shape if n > 1]),
-            self.build.n_axes,
-        )
 
     def _everything(self, name: str, named: dict, shape: tuple[int, ...], why: str) -> Layout:
         self.build.begin(name, self.stack[-1] if self.stack else "")
@@ -237,38 +237,15 @@ class Recorder(TorchDispatchMode):
         self._versions[memory] += 1
         self._set(tensor, layout, name)
         for parent, view, args, old in chain:
-            layout = self._carried(parent, view, args, old, layout)
-            self._set(parent, layout, name)
+            shape, new = tuple(parent.shape), layout
+            both = {"old": Tensor(shape, old), "new": Tensor(new.shape, new)}
 
-    def _carried(self, parent, view: str, args: dict, old: Layout | None, new: Layout) -> Layout:
-        """Return what a tensor holds after a view of it has been written into."""
-        shape = tuple(parent.shape)
-        where = [range(n) for n in shape]
-        if view in ("aten.view", "aten.unsqueeze", "aten.squeeze", "aten._unsafe_view"):
-            return new.view(shape)
-        if view in ("aten.transpose", "aten.permute"):
-            dims = args.get("dims")
-            if dims is None:
-                dims = list(range(len(shape)))
-                i, j = args["dim0"], args["dim1"]
-                dims[i], dims[j] = dims[j], dims[i]
-            back = np.argsort([d % len(shape) for d in dims]).tolist()
-            return new.permute(back)
-        if view not in ("aten.slice", "aten.select", "aten.alias", "aten.detach"):
-            why = self._refuse(view, "what is written into a view of this kind cannot be followed")
-            return Op(view, {"x": Tensor(shape, new), "y": Tensor(shape, old)}, shape,
-                      self.build).everything(why)  # fmt: skip
-        if view in ("aten.alias", "aten.detach"):
-            return new
-        dim = args["dim"] % len(shape)
-        if view == "aten.select":
-            index = args["index"] % shape[dim]
-            where[dim] = range(index, index + 1)
-            new = Layout((*new.dims[:dim], (), *new.dims[dim:]), new.nodes, new.n_axes)
-        else:
-            where[dim] = range(*slice(args["start"], args["end"], args["step"]).indices(shape[dim]))
-        base = self._copied(view, [], shape) if old is None else old
-        return write(self.build, base, where, new, blank=old is None)
+            def carried(op: Op, view=view, args=args) -> list[Layout]:
+                held, written = op.args["old"].layout, op.args["new"].layout
+                return [carry(op.build, view, args, held, written, op.shape)]
+
+            layout = self._guarded(view, both, shape, carried)[0]
+            self._set(parent, layout, name)
 
     def _refuse(self, name: str, reason: str) -> str:
         where = f" in module {self.stack[-1]!r}" if self.stack and self.stack[-1] else ""
@@ -340,6 +317,15 @@ class Recorder(TorchDispatchMode):
             self.remember(meta, value)
             return meta
         return value
+
+
+def _copied(op: Op) -> list[Layout]:
+    """What has been copied into a tensor, broadcast; a constant leaves nothing of the input."""
+    given = op.tracked()
+    if given:
+        return [join(op.build, given, op.shape)]
+    nothing = op.build.nothing((1,) * op.build.n_axes)
+    return [uniform(nothing, channels(op.shape), op.build.n_axes)]
 
 
 class Circular(TorchFunctionMode):

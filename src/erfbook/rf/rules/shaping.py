@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from erfbook.rf.cutting import move, pick, sized, take
-from erfbook.rf.joining import concatenate
+from erfbook.rf.laying import concatenate
 from erfbook.rf.layout import Layout, Unknown
 from erfbook.rf.positions import reshape
 from erfbook.rf.rules.registry import Op, Tensor, dim_of, register

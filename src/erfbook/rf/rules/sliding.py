@@ -8,7 +8,8 @@ import numpy as np
 
 from erfbook.rf.builder import Builder
 from erfbook.rf.cutting import Along, move, sized, slide
-from erfbook.rf.joining import concatenate, join
+from erfbook.rf.joining import join
+from erfbook.rf.laying import concatenate
 from erfbook.rf.layout import Layout, Unknown
 from erfbook.rf.positions import contract, keep_dims, reshape, unroll
 from erfbook.rf.rules.registry import Op, Tensor, per_axis, register
