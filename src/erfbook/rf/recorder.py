@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_flatten, tree_map
 
 from erfbook.rf.builder import Builder
-from erfbook.rf.calls import arguments_of, is_view, name_of, written_of
+from erfbook.rf.calls import arguments_of, is_view, name_of, read_of, written_of
 from erfbook.rf.carrying import carry
 from erfbook.rf.graph import Graph, Node
 from erfbook.rf.joining import join
@@ -47,15 +47,19 @@ class _Kept:
         tensor: the tensor; kept, so that its id is not used again.
         layout: what its channels and positions read; None if it does not depend on the input.
         version: how often its memory had been written into when that was found.
+        memory: where its elements lay then.
         source: for a view, the tensor it was taken from, the operation and its arguments.
         place: which of the operation's outputs it is.
+        unfollowed: why its layout cannot be told; empty where it can.
     """
 
     tensor: torch.Tensor
     layout: Layout | None
     version: int
+    memory: tuple
     source: tuple[torch.Tensor, str, dict[str, Any]] | None = None
     place: int = 0
+    unfollowed: str = ""
 
 
 class Recorder(TorchDispatchMode):
@@ -75,6 +79,8 @@ class Recorder(TorchDispatchMode):
         self._versions: dict[int, int] = defaultdict(int)
         self._values: dict[int, np.ndarray] = {}
         self._ops: dict[int, str] = {}
+        self._reached: dict[int, torch.UntypedStorage] = {}  # memory that depends on the input
+        self._running = "input"
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -89,20 +95,25 @@ class Recorder(TorchDispatchMode):
         sizes = [f.size for d in dims for f in d if f.axis is None]
         layout = canonical(dims, np.broadcast_to(np.int64(0), sizes), len(shape) - 2)
         self._keep(image, layout, "input")
+        self._image = Tensor(shape, layout)
         return image
 
     def remember(self, meta: torch.Tensor, real: torch.Tensor) -> None:
         """Keep the values of a constant that may index others."""
         if not real.dtype.is_floating_point and real.numel() <= MOST_VALUES and not real.is_meta:
-            self._kept.setdefault(id(meta), _Kept(meta, None, 0))
+            self._kept.setdefault(id(meta), _Kept(meta, None, 0, _memory(meta)))
             self._values[id(meta)] = real.detach().cpu().numpy()
 
     def layout_of(self, tensor: torch.Tensor) -> Layout | None:
         """Return the layout of a tensor, or None where it does not depend on the input."""
         kept = self._kept.get(id(tensor))
-        if kept is None:
-            return None
         memory = tensor.untyped_storage()._cdata
+        if kept is None or kept.memory != _memory(tensor):
+            if memory not in self._reached and (kept is None or kept.layout is None):
+                return None
+            return self._unfollowed(tensor, "a tensor has been given another's data unseen")
+        if kept.unfollowed:
+            return self._unfollowed(tensor, kept.unfollowed)
         if kept.version != self._versions[memory] and kept.source is not None:
             parent, name, args = kept.source
             if self.layout_of(parent) is not None:
@@ -119,27 +130,29 @@ class Recorder(TorchDispatchMode):
         given = (args, kwargs or {})
         # A constant that the model keeps outside its parameters is replaced on the fly.
         args, kwargs = tree_map(self._to_meta, given)
-        result = func(*args, **kwargs)
-        outputs = [t for t in tree_flatten(result)[0] if isinstance(t, torch.Tensor)]
-        if not outputs:
-            return result
         name = name_of(func)
         named = arguments_of(func, args, kwargs)
-        tensors = {id(t): t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor)}
         written = written_of(func, named)
-        if written is not None:
+        self._running = name
+        for t in written:
+            self.layout_of(t)  # before the operation can move it in memory
+        result = func(*args, **kwargs)
+        for kept in (self._kept[id(t)] for t in written if id(t) in self._kept):
+            kept.memory = _memory(kept.tensor)
+        outputs = [t for t in tree_flatten(result)[0] if isinstance(t, torch.Tensor)]
+        tensors = {id(t): t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor)}
+        if written:
             self._write(name, func, named, written)
-        elif name in BLANK:
+        elif name in BLANK or not outputs:
             pass
         elif any(self.layout_of(t) is not None for t in tensors.values()):
             self._record(name, func, named, outputs)
         elif is_view(func):
             for place, t in enumerate(outputs):
                 self._view(t, None, name, named, place)
-        if written is None:
+        if outputs and not written:
             self._fold(func, args, kwargs, outputs)
-        for t in outputs:
-            self.elements += prod(t.shape) if written is None else 0
+            self.elements += sum(prod(t.shape) for t in outputs)
         return result
 
     def record_pad(self, tensor: torch.Tensor, pad: list[int]) -> torch.Tensor:
@@ -165,8 +178,9 @@ class Recorder(TorchDispatchMode):
         for place, tensor in enumerate(outputs):
             layout = layouts[min(place, len(layouts) - 1)]
             if layout.shape != tuple(tensor.shape):
-                continue  # a by-product, like the mean that a normalisation saves
-            if is_view(func):
+                kept = self._keep(tensor, None, name)  # like the mean that a normalisation saves
+                kept.unfollowed = f"a by-product of {name} is used as a value"
+            elif is_view(func):
                 self._view(tensor, layout, name, named, place)
             else:
                 self._keep(tensor, layout, name)
@@ -197,26 +211,38 @@ class Recorder(TorchDispatchMode):
             except TraceError as refused:
                 raise refused from error
 
-    def _write(self, name: str, func, named: dict, target: torch.Tensor) -> None:
-        """Record an operation that writes into one of its arguments, and carry it on."""
+    def _write(self, name: str, func, named: dict, written: list[torch.Tensor]) -> None:
+        """Record an operation that writes into some of its arguments, and carry it on."""
+        read = [t for t in tree_flatten(read_of(func, named))[0] if isinstance(t, torch.Tensor)]
+        if not any(self.layout_of(t) is not None for t in (*read, *written)):
+            for memory in {t.untyped_storage()._cdata for t in written}:
+                for i in [i for i in self._values if self._memory_of(i) == memory]:
+                    del self._values[i]
+        elif len(written) == 1:
+            self._write_one(name, func, named, written[0])
+        else:
+            why = self._refuse(name, "it writes into several tensors at once")
+            each = [self._everything(name, named, tuple(t.shape), why) for t in written]
+            for target, layout in zip(written, each, strict=True):
+                self._assign(target, layout, name)
+
+    def _write_one(self, name: str, func, named: dict, target: torch.Tensor) -> None:
         shape = tuple(target.shape)
-        tensors = [t for t in tree_flatten(named)[0] if isinstance(t, torch.Tensor)]
+        read = read_of(func, named)
+        tensors = [t for t in tree_flatten(read)[0] if isinstance(t, torch.Tensor)]
         sources = [t for t in tensors if t is not target or name != "aten.copy"]
         tracked = [t for t in sources if self.layout_of(t) is not None]
-        if not tracked and self.layout_of(target) is None:
-            memory = target.untyped_storage()._cdata
-            for i in [i for i in self._values if self._memory_of(i) == memory]:
-                del self._values[i]
-            return
         present = self.layout_of(target)
         if name == "aten.as_strided" and present is not None and present.shape == shape:
             return  # only the order in memory changes
-        if name in ("aten.copy", "aten.zero", "aten.fill") or not tracked:
+        if torch.Tag.inplace_view in func.tags and self._is_shared(target):
+            layout = self._unfollowed(target, "it turns a tensor in place that has views")
+        elif name in ("aten.copy", "aten.zero", "aten.fill") or not tracked:
             given = {"from": next((t for t in tracked if t is not target), None)}
             layout = self._guarded(name, given, shape, _copied)[0]
         else:
             pointwise = torch.Tag.pointwise in func.tags
-            layout = self._layouts(name, named, shape, pointwise)[0]
+            layout = self._layouts(name, read, shape, pointwise)[0]
             if layout.shape != shape:
                 why = self._refuse(name, "it changes the shape of a tensor that others may share")
                 layout = self._everything(name, named, shape, why)
@@ -226,25 +252,30 @@ class Recorder(TorchDispatchMode):
         self.build.begin(name, self.stack[-1] if self.stack else "")
         return Op(name, tree_map(self._argument, named), shape, self.build).everything(why)
 
+    def _unfollowed(self, tensor: torch.Tensor, reason: str) -> Layout:
+        """Return what a tensor may hold of which nothing is known: all of the input."""
+        why = self._refuse(self._running, reason)
+        return self._everything(self._running, {"image": self._image}, tuple(tensor.shape), why)
+
     def _assign(self, tensor: torch.Tensor, layout: Layout, name: str) -> None:
         kept = self._kept.get(id(tensor)) or self._keep(tensor, None, name)
         chain = []
         while kept.source is not None:
-            parent, view, args = kept.source
-            chain.append((parent, view, args, self.layout_of(parent)))
+            parent, taken, args = kept.source
+            chain.append((parent, (taken, args, kept.place), self.layout_of(parent)))
             kept = self._kept.get(id(parent)) or self._keep(parent, None, name)
         memory = tensor.untyped_storage()._cdata
         self._versions[memory] += 1
         self._set(tensor, layout, name)
-        for parent, view, args, old in chain:
+        for parent, view, old in chain:
             shape, new = tuple(parent.shape), layout
             both = {"old": Tensor(shape, old), "new": Tensor(new.shape, new)}
 
-            def carried(op: Op, view=view, args=args) -> list[Layout]:
+            def carried(op: Op, view=view) -> list[Layout]:
                 held, written = op.args["old"].layout, op.args["new"].layout
-                return [carry(op.build, view, args, held, written, op.shape)]
+                return [carry(op.build, view, held, written, op.shape)]
 
-            layout = self._guarded(view, both, shape, carried)[0]
+            layout = self._guarded(view[0], both, shape, carried)[0]
             self._set(parent, layout, name)
 
     def _refuse(self, name: str, reason: str) -> str:
@@ -260,7 +291,9 @@ class Recorder(TorchDispatchMode):
 
     def _keep(self, tensor: torch.Tensor, layout: Layout | None, name: str) -> _Kept:
         version = self._versions[tensor.untyped_storage()._cdata]
-        self._kept[id(tensor)] = kept = _Kept(tensor, layout, version)
+        self._kept[id(tensor)] = kept = _Kept(tensor, layout, version, _memory(tensor))
+        if layout is not None:
+            self._reach(tensor)
         self._ops[id(tensor)] = name
         return kept
 
@@ -275,16 +308,31 @@ class Recorder(TorchDispatchMode):
     def _set(self, tensor: torch.Tensor, layout: Layout, name: str) -> None:
         kept = self._kept[id(tensor)]
         kept.layout = layout
+        kept.unfollowed, kept.memory = "", _memory(tensor)
         kept.version = self._versions[tensor.untyped_storage()._cdata]
         self._ops[id(tensor)] = name
+        self._reach(tensor)
+
+    def _reach(self, tensor: torch.Tensor) -> None:
+        memory = tensor.untyped_storage()
+        self._reached[memory._cdata] = memory
+
+    def _is_shared(self, tensor: torch.Tensor) -> bool:
+        """Return whether a tensor is a view of another, or another a view of it."""
+        sources = [kept.source for kept in self._kept.values() if kept.source is not None]
+        own = self._kept.get(id(tensor))
+        taken = own is not None and own.source is not None
+        return taken or any(parent is tensor for parent, _, _ in sources)
 
     def _memory_of(self, i: int) -> int:
         return self._kept[i].tensor.untyped_storage()._cdata
 
     def _argument(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
+            layout = self.layout_of(value)
             values = self._values.get(id(value))
-            return Tensor(tuple(value.shape), self.layout_of(value), values)
+            known = values is not None and self._kept[id(value)].memory == _memory(value)
+            return Tensor(tuple(value.shape), layout, values if known else None)
         return value
 
     def _fold(self, func, args, kwargs, outputs: list[torch.Tensor]) -> None:
@@ -309,7 +357,7 @@ class Recorder(TorchDispatchMode):
         args, kwargs = tree_map(real, (args, kwargs))
         with _disable_current_modes():
             self._values[id(out)] = func(*args, **kwargs).numpy()
-        self._kept.setdefault(id(out), _Kept(out, None, 0))
+        self._kept.setdefault(id(out), _Kept(out, None, 0, _memory(out)))
 
     def _to_meta(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor) and value.device.type != "meta":
@@ -317,6 +365,12 @@ class Recorder(TorchDispatchMode):
             self.remember(meta, value)
             return meta
         return value
+
+
+def _memory(tensor: torch.Tensor) -> tuple:
+    """Return where a tensor's elements lie: another answer later means that it was exchanged."""
+    memory = tensor.untyped_storage()._cdata
+    return memory, tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
 
 
 def _copied(op: Op) -> list[Layout]:
