@@ -21,6 +21,11 @@ def net():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3, 2, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 5, padding=2))
 
+def mixing():
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.Conv2d(4, 4, 3))
+
 def head():
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
 
@@ -90,6 +95,21 @@ def test_a_weights_file_is_loaded(folder):
     torch.save(other.state_dict(), folder / "w.pt")
     assert call("--output", "a") == call("--output", "b", "--weights", "w.pt") == 0
     assert (folder / "a" / "map.csv").read_text() != (folder / "b" / "map.csv").read_text()
+
+
+def measured(folder, name, *words):
+    """Run the command on a model of small.py and return the sizes that it wrote."""
+    words = ("--images", "pictures", "--size", "48", "--output", "out", "--force", *words)
+    assert cli.main(["erf", f"small:{name}", *words]) == 0
+    return json.loads((folder / "out" / "sizes.json").read_text())
+
+
+def test_a_model_that_mixes_images_is_said_to_be_measured_one_by_one(folder, capsys):
+    said = "the model mixes the images of a batch: each was measured alone\n"
+    assert measured(folder, "mixing")["one_by_one"] is True
+    assert capsys.readouterr().err.count(said) == 1
+    assert measured(folder, "net")["one_by_one"] is False
+    assert said not in capsys.readouterr().err
 
 
 def test_bad_images_are_named_and_can_be_skipped(folder, capsys):

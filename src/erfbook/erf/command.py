@@ -87,6 +87,8 @@ def run(options: argparse.Namespace) -> int:
         print(
             f"{len(reader.skipped)} images left out: {', '.join(reader.skipped)}", file=sys.stderr
         )
+    if found.one_by_one:
+        print("the model mixes the images of a batch: each was measured alone", file=sys.stderr)
     numbers = _sizes(found, field) | _provenance(found, options, reader.skipped)
     numbers["seconds"] = round(time.perf_counter() - started, 2)
     with _written_whole(folder) as scratch:
@@ -168,6 +170,7 @@ def _provenance(found: Map, options: argparse.Namespace, skipped: list[str]) -> 
         "input_size_px": list(found.input_size),
         "images": str(options.images),
         "cropped": found.cropped,
+        "one_by_one": found.one_by_one,
         "device": options.device,
         "python": platform.python_version(),
         "torch": torch.__version__,

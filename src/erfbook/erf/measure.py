@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import nn
 
-from erfbook.erf.plan import Plan, make_plan
+from erfbook.erf.gradient import input_gradient
+from erfbook.erf.mixing import mixes_inputs
+from erfbook.erf.plan import make_plan
 from erfbook.erf.sizes import Map
 from erfbook.models.frozen import frozen
 
@@ -26,13 +30,6 @@ STATISTICS = {
     "relu": torch.relu,
 }
 MEMORY_BUDGET = 2**29  # bytes of activations in one batch; chosen by us to suit a laptop
-
-
-class _Reached(Exception):
-    """Carries the layer's output out of the forward pass, which need not go on."""
-
-    def __init__(self, output: torch.Tensor) -> None:
-        self.output = output
 
 
 def measure(
@@ -50,7 +47,9 @@ def measure(
 
     The gradient of the unit (the sum over the layer's channels, or one channel) with respect to
     the input is taken for every input, turned into a statistic, averaged over the inputs and
-    summed over the input's channels. The model runs in evaluation mode and is left as it was.
+    summed over the input's channels. Each gradient is that of the input alone: where a model mixes
+    the inputs of a batch, as a batch norm without running statistics does, they are computed one by
+    one, and the map says so. The model runs in evaluation mode and is left as it was.
 
     Args:
         model: any module that takes one tensor (N, C, H, W).
@@ -64,7 +63,8 @@ def measure(
         statistic: ``abs`` averages |g|, ``square`` g squared, ``signed`` g, and ``relu`` g where
             it is positive, as Ding et al. (2022) do (they clip the unit's activation as well).
             For a Gaussian field with random signs ``abs`` is sqrt 2 times as wide as ``square``.
-        batch_size: inputs computed at once; by default as many as fit half a GiB of activations.
+        batch_size: most inputs computed at once; by default as many as fit half a GiB of
+            activations. It changes the time that is taken and not the map.
         crop: compute only the part of the input that the unit can see, where that is exact.
 
     Returns:
@@ -76,12 +76,9 @@ def measure(
             that is not finite.
     """
     total, n_inputs, n_zero = 0.0, 0, 0
-    with _measuring(model, inputs, layer, unit, statistic, batch_size, crop) as (
-        images,
-        plan,
-        step,
-    ):
-        for batch in _batches(images, step):
+    asked = (model, inputs, layer, unit, channel, statistic, batch_size, crop)
+    with _measuring(*asked) as (plan, batches):
+        for batch in batches:
             each, is_zero = _statistic_of(model, batch, plan, channel, statistic, n_inputs)
             total = total + each.sum(axis=0)
             n_inputs += len(each)
@@ -102,12 +99,9 @@ def measure_each(
 ) -> tuple[Map, ...]:
     """Return one map for each input, of which :func:`measure` is the mean; arguments as there."""
     maps: list[Map] = []
-    with _measuring(model, inputs, layer, unit, statistic, batch_size, crop) as (
-        images,
-        plan,
-        step,
-    ):
-        for batch in _batches(images, step):
+    asked = (model, inputs, layer, unit, channel, statistic, batch_size, crop)
+    with _measuring(*asked) as (plan, batches):
+        for batch in batches:
             each, is_zero = _statistic_of(model, batch, plan, channel, statistic, len(maps))
             for values, zero in zip(each, is_zero, strict=True):
                 maps.append(_as_map(plan, values, statistic, channel, 1, int(zero)))
@@ -115,8 +109,8 @@ def measure_each(
 
 
 @contextmanager
-def _measuring(model, inputs, layer, unit, statistic, batch_size, crop):
-    """Check the arguments, freeze the model, and yield the images, the plan and the batch size."""
+def _measuring(model, inputs, layer, unit, channel, statistic, batch_size, crop):
+    """Check the arguments, freeze the model, and yield the plan and the batches to compute."""
     if statistic not in STATISTICS:
         raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}, not {statistic!r}")
     if batch_size is not None and batch_size < 1:
@@ -125,20 +119,32 @@ def _measuring(model, inputs, layer, unit, statistic, batch_size, crop):
     with frozen(model):
         plan = make_plan(model, tuple(first.shape), layer, unit, crop=crop)
         fitting = int(np.clip(MEMORY_BUDGET // max(plan.bytes_per_input, 1), 1, 64))
-        yield images, plan, batch_size or fitting
+        rest = _batches(images, batch_size or fitting)
+        first_batch = next(rest)
+        batches = chain([first_batch], rest)
+        if len(first_batch) > 1:
+            part = _window_of(first_batch, plan)
+            plan = replace(plan, one_by_one=mixes_inputs(model, part, plan, channel))
+        yield (
+            plan,
+            (chain.from_iterable(b.split(1) for b in batches) if plan.one_by_one else batches),
+        )
 
 
 def _statistic_of(model, batch, plan, channel, statistic, n_before):
     """Return each input's statistic on the window, and whether its gradient was zero."""
-    (top, bottom), (left, right) = plan.window
-    part = batch[:, :, top : bottom + 1, left : right + 1]
-    gradient = _input_gradient(model, part, plan, channel)
+    gradient = input_gradient(model, _window_of(batch, plan), plan, channel)
     finite = gradient.isfinite().flatten(1).all(dim=1)
     if not finite.all():
         where = n_before + int((~finite).nonzero()[0])
         raise ValueError(f"the gradient of input {where} at {plan.layer!r} is not finite")
     each = STATISTICS[statistic](gradient.double()).sum(dim=1)
     return each.cpu().numpy(), (gradient == 0).flatten(1).all(dim=1).cpu().numpy()
+
+
+def _window_of(batch, plan) -> torch.Tensor:
+    (top, bottom), (left, right) = plan.window
+    return batch[:, :, top : bottom + 1, left : right + 1]
 
 
 def _as_map(plan, values, statistic, channel, n_inputs, n_zero) -> Map:
@@ -158,46 +164,8 @@ def _as_map(plan, values, statistic, channel, n_inputs, n_zero) -> Map:
         input_size=plan.input_size,
         region=plan.region,
         cropped=plan.is_cropped,
+        one_by_one=plan.one_by_one,
     )
-
-
-def _input_gradient(model, batch, plan, channel) -> torch.Tensor:
-    device, dtype = _placement(model)
-    # Channels last: convolutions on a CPU, depthwise ones above all, are many times faster so.
-    leaf = batch.to(device, dtype).contiguous(memory_format=torch.channels_last)
-    leaf = leaf.detach().requires_grad_()
-    with torch.enable_grad():
-        output = _run_to(model, leaf.clone(), plan)  # a copy: the model may write into its input
-        if channel is not None and not 0 <= channel < output.shape[1]:
-            raise ValueError(
-                f"channel must lie in 0 to {output.shape[1] - 1} at {plan.layer!r}, not {channel}"
-            )
-        row, column = plan.moved
-        channels = slice(None) if channel is None else channel
-        unit = output[:, channels, row, column].sum()  # inputs are independent: one sum serves all
-        if not unit.requires_grad:
-            return torch.zeros_like(leaf)
-        (gradient,) = torch.autograd.grad(unit, leaf, allow_unused=True)
-    return torch.zeros_like(leaf) if gradient is None else gradient
-
-
-def _run_to(model: nn.Module, batch: torch.Tensor, plan: Plan) -> torch.Tensor:
-    calls_left = plan.call
-
-    def stop(module, arguments, output):
-        nonlocal calls_left
-        if calls_left == 0:
-            raise _Reached(output)
-        calls_left -= 1
-
-    handle = model.get_submodule(plan.layer).register_forward_hook(stop)
-    try:
-        model(batch)
-    except _Reached as reached:
-        return reached.output
-    finally:
-        handle.remove()
-    raise ValueError(f"the layer {plan.layer!r} was not called this time; it was when traced")
 
 
 def _each_input(inputs) -> tuple[Iterator[torch.Tensor], torch.Tensor]:
@@ -237,11 +205,3 @@ def _batches(images: Iterable[torch.Tensor], batch_size: int) -> Iterator[torch.
             batch = []
     if batch:
         yield torch.stack(batch)
-
-
-def _placement(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return the device and the floating type on which the model computes."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.float32

@@ -26,6 +26,7 @@ class Plan:
         region: the unit's exact field inside the image.
         window: ((top, bottom), (left, right)), inclusive, of the part to compute.
         bytes_per_input: float32 activations up to the layer, on the window.
+        one_by_one: whether inputs may not share a batch, because the model mixes them.
     """
 
     layer: str
@@ -37,6 +38,7 @@ class Plan:
     region: Box
     window: Box
     bytes_per_input: int
+    one_by_one: bool = False
 
     @property
     def is_cropped(self) -> bool:

@@ -34,6 +34,7 @@ class Map:
         region: ((first, last), (first, last)) of the exact receptive field inside the image,
             inclusive; the whole image where the field is global.
         cropped: whether only the field's part of the input was computed.
+        one_by_one: whether the model mixes the inputs of a batch, so that each was computed alone.
     """
 
     values: Float[np.ndarray, "height width"]
@@ -47,6 +48,7 @@ class Map:
     input_size: tuple[int, int] = (0, 0)
     region: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     cropped: bool = False
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True)
