@@ -26,6 +26,46 @@ def mixing():
     norm = nn.BatchNorm2d(4, track_running_stats=False)
     return nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.Conv2d(4, 4, 3))
 
+def pointwise():
+    torch.manual_seed(0)
+    return nn.Conv2d(3, 4, 1)
+
+def mean():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Upsample(size=(4, 4)))
+
+def faint():
+    model = nn.Conv2d(3, 4, 3, bias=False)
+    nn.init.constant_(model.weight, 1e-30)
+    return model
+
+def negative():
+    model = nn.Conv2d(3, 4, 3, bias=False)
+    nn.init.constant_(model.weight, -1.0)
+    return model
+
+class Backward(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 3)
+        self.b = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x):
+        y = torch.tanh(self.a(x))
+        y[:, 0] *= 2
+        return self.b(y)
+
+class NoGrad(Backward):
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+class Stops(Backward):
+    def forward(self, x):
+        if x.device.type != "meta":
+            raise RuntimeError("the disk of the model is full\\nsecond line")
+        return self.b(self.a(x))
+
 def head():
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
 
@@ -101,7 +141,8 @@ def measured(folder, name, *words):
     """Run the command on a model of small.py and return the sizes that it wrote."""
     words = ("--images", "pictures", "--size", "48", "--output", "out", "--force", *words)
     assert cli.main(["erf", f"small:{name}", *words]) == 0
-    return json.loads((folder / "out" / "sizes.json").read_text())
+    written = folder / "out" / "sizes.json"
+    return json.loads(written.read_text()) if written.exists() else None
 
 
 def test_a_model_that_mixes_images_is_said_to_be_measured_one_by_one(folder, capsys):
@@ -110,6 +151,75 @@ def test_a_model_that_mixes_images_is_said_to_be_measured_one_by_one(folder, cap
     assert capsys.readouterr().err.count(said) == 1
     assert measured(folder, "net")["one_by_one"] is False
     assert said not in capsys.readouterr().err
+
+
+FITTED = {"gaussian_sigma_px", "gaussian_centre_px", "gaussian_r_squared", "excess_kurtosis"}
+
+
+def test_a_field_of_one_pixel_has_sizes_and_no_gaussian(folder, capsys):
+    numbers = measured(folder, "pointwise")
+    assert numbers["theoretical_size_px"] == [1, 1] and numbers["size_px"] == 1.0
+    assert numbers["smallest_set_0.99"] == numbers["centred_square_0.99"] == 1 / 48**2
+    assert numbers["moments_sigma_px"] == [0.0, 0.0]
+    assert set(numbers["undefined"]) == FITTED
+    assert all(numbers[name] is None for name in FITTED)
+    printed = capsys.readouterr().out
+    assert "effective size 1.0 px; theoretical 1 x 1 px\nundefined: gaussian_sigma_px" in printed
+    assert printed.count("(the map has no spread along an axis: a Gaussian cannot be fitted)") == 1
+    assert measured(folder, "net")["undefined"] == {}
+    assert measured(folder, "pointwise", "--format", "csv") is None
+    rows = dict(csv.reader((folder / "out" / "sizes.csv").read_text().splitlines()))
+    assert rows["undefined"].startswith("gaussian_sigma_px: the map has no spread")
+
+
+def test_a_flat_map_has_a_spread_and_no_gaussian(folder):
+    numbers = measured(folder, "mean")
+    assert numbers["size_px"] == 48.0 and set(numbers["undefined"]) == FITTED
+    # a uniform row of n pixels has the variance (n^2 - 1) / 12; float32 rounds each value to 6e-8
+    assert numbers["moments_sigma_px"] == pytest.approx([((48**2 - 1) / 12) ** 0.5] * 2, rel=1e-6)
+
+
+def test_an_image_of_one_pixel_can_be_measured(folder):
+    numbers = measured(folder, "pointwise", "--size", "1", "--layer", "")
+    assert numbers["size_px"] == 1.0 and set(numbers["undefined"]) == FITTED
+
+
+def test_a_faint_map_has_every_size(folder):
+    """Gradients of 1e-30 are far below the spacing of numbers at 1, and yet have a square."""
+    numbers = measured(folder, "faint")
+    assert numbers["undefined"] == {} and numbers["centred_square_0.99"] == 9 / 48**2
+
+
+def test_a_map_of_negative_values_is_drawn_by_their_magnitude(folder):
+    measured(folder, "negative", "--statistic", "signed")
+    with Image.open(folder / "out" / "map.png") as picture:
+        negative = np.asarray(picture)
+    measured(folder, "negative", "--statistic", "abs")
+    with Image.open(folder / "out" / "map.png") as picture:
+        below_titles = slice(120, None)
+        assert (np.asarray(picture)[below_titles] == negative[below_titles]).all()
+
+
+def test_a_statistic_that_is_zero_everywhere_is_told_from_a_gradient_that_is(folder, capsys):
+    words = ["small:negative", "--images", "pictures", "--size", "48", "--statistic", "relu"]
+    assert cli.main(["erf", *words]) == 2
+    said = capsys.readouterr().err
+    assert "the statistic 'relu' of 3 images is zero at every pixel" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Backward", "the gradient at 'b' cannot be taken: RuntimeError: one of the variables"),
+        ("NoGrad", "no gradient leads from 'b' to the input: the model computes under torch.no_g"),
+        ("Stops", "stopped on a batch of shape (1, 3, 5, 5): RuntimeError: the disk of the mo"),
+    ],
+)
+def test_a_model_without_a_gradient_is_one_line_that_says_why(folder, capsys, name, message):
+    assert cli.main(["erf", f"small:{name}", "--images", "pictures", "--size", "48"]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("erfbook: error: ") and error.count("\n") == 1
+    assert "Hint" not in error and not list(folder.glob("erf-*"))
 
 
 def test_bad_images_are_named_and_can_be_skipped(folder, capsys):

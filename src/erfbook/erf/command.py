@@ -29,7 +29,8 @@ from tqdm import tqdm
 from erfbook import datasets, rf
 from erfbook.erf.draw import draw_map
 from erfbook.erf.measure import STATISTICS, measure
-from erfbook.erf.sizes import Map, area_ratio, fit_gaussian, size
+from erfbook.erf.numbers import tabulate_sizes
+from erfbook.erf.sizes import Map
 from erfbook.errors import UserError
 from erfbook.models import default_weights, load_model
 
@@ -82,14 +83,14 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise UserError(f"{options.model}: {error}") from error
     if not found.values.any():
-        raise UserError(f"{found.layer}: all {found.n_inputs} images gave a gradient of zero")
+        raise UserError(f"{found.layer}: {_why_zero(found)}")
     if reader.skipped:
         print(
             f"{len(reader.skipped)} images left out: {', '.join(reader.skipped)}", file=sys.stderr
         )
     if found.one_by_one:
         print("the model mixes the images of a batch: each was measured alone", file=sys.stderr)
-    numbers = _sizes(found, field) | _provenance(found, options, reader.skipped)
+    numbers = tabulate_sizes(found, field) | _provenance(found, options, reader.skipped)
     numbers["seconds"] = round(time.perf_counter() - started, 2)
     with _written_whole(folder) as scratch:
         draw_map(scratch / "map.png", found, reader.mean_image(), numbers)
@@ -127,32 +128,10 @@ class _Reader:
         return self._sum / self._n / 255.0
 
 
-def _sizes(found: Map, field: rf.Field) -> dict:
-    numbers: dict = {"size_px": size(found)} if _has_centre(found) else {"size_px": None}
-    for share in (0.5, 0.9, 0.9545, 0.99):
-        numbers[f"smallest_set_{share:g}"] = area_ratio(found, share, method="smallest-set")
-        numbers[f"centred_square_{share:g}"] = area_ratio(found, share)
-    fit = fit_gaussian(found)
-    numbers["moments_sigma_px"] = list(fit.sigma)
-    numbers["gaussian_sigma_px"] = list(fit.fitted_sigma)
-    numbers["gaussian_centre_px"] = list(fit.fitted_centre)
-    numbers["gaussian_r_squared"] = fit.r_squared
-    numbers["excess_kurtosis"] = list(fit.excess_kurtosis)
-    numbers["theoretical_size_px"] = None if field.is_global else list(field.size)
-    numbers["theoretical_stride_px"] = None if field.is_global else [str(s) for s in field.stride]
-    numbers["theoretical_is_global"] = field.is_global
-    numbers["theoretical_why"] = field.why
-    numbers["region_px"] = [list(axis) for axis in found.region]
-    numbers["centre_px"] = list(found.centre)
-    return numbers
-
-
-def _has_centre(found: Map) -> bool:
-    try:
-        size(found)
-    except ValueError:
-        return False
-    return True
+def _why_zero(found: Map) -> str:
+    if found.n_zero == found.n_inputs:
+        return f"all {found.n_inputs} images gave a gradient of zero"
+    return f"the statistic {found.statistic!r} of {found.n_inputs} images is zero at every pixel"
 
 
 def _provenance(found: Map, options: argparse.Namespace, skipped: list[str]) -> dict:
@@ -251,20 +230,22 @@ def _write_sizes(path: Path, numbers: dict) -> None:
         writer = csv.writer(file)
         writer.writerow(["name", "value"])
         for name, value in numbers.items():
+            if isinstance(value, dict):
+                value = "; ".join(f"{key}: {why}" for key, why in value.items())
             values = value if isinstance(value, list) else [value]
             writer.writerow([name, " ".join(str(v) for v in values)])
 
 
 def _print_summary(numbers: dict, folder: Path) -> None:
-    field = numbers["theoretical_size_px"]
+    field, sigma = numbers["theoretical_size_px"], numbers["gaussian_sigma_px"]
     seen = "the whole image" if field is None else f"{field[0]} x {field[1]} px"
-    shown = "undefined: the centre is zero"
-    if numbers["size_px"] is not None:
-        shown = f"{numbers['size_px']:.1f} px"
-    sigma = numbers["gaussian_sigma_px"]
+    width = "undefined" if numbers["size_px"] is None else f"{numbers['size_px']:.1f} px"
     print(f"layer {numbers['layer']}, unit {numbers['unit']}, {numbers['n_images']} images")
-    print(f"effective size {shown}; theoretical {seen}")
-    print(
-        f"Gaussian sigma {sigma[0]:.1f}, {sigma[1]:.1f} px (R2 {numbers['gaussian_r_squared']:.2f})"
-    )
+    print(f"effective size {width}; theoretical {seen}")
+    if sigma is not None:
+        share = numbers["gaussian_r_squared"]
+        print(f"Gaussian sigma {sigma[0]:.1f}, {sigma[1]:.1f} px (R2 {share:.2f})")
+    for why in dict.fromkeys(numbers["undefined"].values()):
+        names = [name for name, reason in numbers["undefined"].items() if reason == why]
+        print(f"undefined: {', '.join(names)} ({why})")
     print(folder)

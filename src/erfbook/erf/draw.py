@@ -30,7 +30,8 @@ def draw_map(
     left, right = figure.subplots(1, 2)
     left.imshow(image)
     left.set_title(f"mean of {found.n_inputs} images, theoretical field")
-    share = found.values / found.values.max()
+    magnitude = np.abs(found.values)
+    share = magnitude / magnitude.max()
     # Five decades show the tails; what lies below, and zero, is drawn as the scale's lower end.
     drawn = right.imshow(np.maximum(share, 1e-5), cmap="magma", norm=LogNorm(1e-5, 1))
     right.set_title(f"{found.statistic} gradient, effective size {_text(numbers['size_px'])}")

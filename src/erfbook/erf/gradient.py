@@ -27,7 +27,8 @@ def input_gradient(
     Row i is the gradient of input i alone if the model does not mix the inputs of a batch.
 
     Raises:
-        ValueError: no such channel.
+        ValueError: no such channel, a model that stops on the batch, or a layer from which no
+            gradient can be taken back to it.
     """
     device, dtype = placement(model)
     # Channels last: convolutions on a CPU, depthwise ones above all, are many times faster so.
@@ -42,10 +43,24 @@ def input_gradient(
         row, column = plan.moved
         channels = slice(None) if channel is None else channel
         unit = output[:, channels, row, column].sum()  # one sum serves all inputs of the batch
-        if not unit.requires_grad:
-            return torch.zeros_like(leaf)
-        (gradient,) = torch.autograd.grad(unit, leaf, allow_unused=True)
-    return torch.zeros_like(leaf) if gradient is None else gradient
+        return _backward(unit, leaf, plan.layer)
+
+
+def _backward(unit: torch.Tensor, leaf: torch.Tensor, layer: str) -> torch.Tensor:
+    gradient = None
+    if unit.requires_grad:
+        try:
+            (gradient,) = torch.autograd.grad(unit, leaf, allow_unused=True)
+        except Exception as error:  # a model's own backward may raise anything
+            raise ValueError(
+                f"the gradient at {layer!r} cannot be taken: {_said(error)}"
+            ) from error
+    if gradient is None:
+        raise ValueError(
+            f"no gradient leads from {layer!r} to the input: the model computes under "
+            "torch.no_grad or torch.inference_mode, detaches a tensor, or makes whole numbers of it"
+        )
+    return gradient
 
 
 def placement(model: nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -70,6 +85,16 @@ def _run_to(model: nn.Module, batch: torch.Tensor, plan: Plan) -> torch.Tensor:
         model(batch)
     except _Reached as reached:
         return reached.output
+    except Exception as error:  # a model's forward may raise anything
+        raise ValueError(
+            f"the model stopped on a batch of shape {tuple(batch.shape)}: {_said(error)}"
+        ) from error
     finally:
         handle.remove()
     raise ValueError(f"the layer {plan.layer!r} was not called this time; it was when traced")
+
+
+def _said(error: Exception) -> str:
+    """Return an error's kind and first line, without torch's advice on how to find its cause."""
+    text = str(error).strip().partition("\n")[0].partition(" Hint: ")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

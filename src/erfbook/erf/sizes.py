@@ -52,6 +52,21 @@ class Map:
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Moments of a map's magnitudes along each axis.
+
+    Args:
+        centre: (row, column) of the centre of mass, in pixels.
+        sigma: (row, column) standard deviations of the mass, in pixels.
+        excess_kurtosis: (row, column) excess kurtosis of the mass; NaN where sigma is 0.
+    """
+
+    centre: tuple[float, float]
+    sigma: tuple[float, float]
+    excess_kurtosis: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class GaussianFit:
     """An axis-aligned Gaussian fitted to a map, by moments and by least squares.
 
@@ -149,7 +164,7 @@ def area_ratio(
     mass, centre = _magnitude_and_centre(map)
     scale = scale or ("log" if method == "centred-square" else "linear")
     if scale == "log":
-        mass = np.log10(mass + 1.0)
+        mass = np.log1p(mass) / np.log(10.0)  # exact where x + 1 would round x away
     # The last partial sum may fall short of the total by its rounding, never by more than this.
     wanted = share * mass.sum() * (1.0 - 1e-12)
     if wanted == 0.0:
@@ -164,6 +179,23 @@ def area_ratio(
     return float(np.mean(reach <= sides[np.searchsorted(held, wanted)]))
 
 
+def find_moments(map: Map | Real[np.ndarray, "height width"]) -> Moments:
+    """Return centre, standard deviation and excess kurtosis of a map's mass along each axis.
+
+    Raises:
+        ValueError: the map is not finite or is zero.
+
+    >>> find_moments(np.array([[0, 0, 0], [1, 0, 1]])).sigma
+    (0.0, 1.0)
+    """
+    magnitude, _ = _magnitude_and_centre(map)
+    if not magnitude.any():
+        raise ValueError("the map is zero everywhere: there is nothing to fit")
+    moments = [_moments(magnitude.sum(axis=1 - axis)) for axis in (0, 1)]
+    centre, sigma, kurtosis = (tuple(float(m[i]) for m in moments) for i in range(3))
+    return Moments(centre, sigma, kurtosis)
+
+
 def fit_gaussian(
     map: Map | Real[np.ndarray, "height width"],
 ) -> GaussianFit:
@@ -173,24 +205,29 @@ def fit_gaussian(
     peak. The least-squares Gaussian has no constant offset.
 
     Raises:
-        ValueError: the map is not finite, is zero, or has no spread along an axis.
+        ValueError: the map is not finite, is zero, has no spread along an axis, has one value
+            everywhere, or has fewer pixels than a Gaussian has parameters.
 
     >>> fit = fit_gaussian(np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]))
     >>> fit.sigma, fit.excess_kurtosis
     ((1.0, 1.0), (-0.5, -0.5))
     """
     magnitude, _ = _magnitude_and_centre(map)
-    if not magnitude.any():
-        raise ValueError("the map is zero everywhere: there is nothing to fit")
-    moments = [_moments(magnitude.sum(axis=1 - axis)) for axis in (0, 1)]
-    centre, sigma, kurtosis = (tuple(float(m[i]) for m in moments) for i in range(3))
+    moments = find_moments(map)
+    if 0.0 in moments.sigma:
+        raise ValueError("the map has no spread along an axis: a Gaussian cannot be fitted")
+    if np.ptp(magnitude) == 0.0 or magnitude.size < 5:
+        raise ValueError(
+            f"a Gaussian's five parameters cannot be fitted to {np.unique(magnitude).size} values "
+            f"on {magnitude.size} pixels"
+        )
     peak = float(magnitude.max())
-    found = _least_squares(magnitude / peak, centre, sigma)
+    found = _least_squares(magnitude / peak, moments.centre, moments.sigma)
     spread = np.sum((magnitude / peak - magnitude.mean() / peak) ** 2)
     return GaussianFit(
-        centre=centre,
-        sigma=sigma,
-        excess_kurtosis=kurtosis,
+        centre=moments.centre,
+        sigma=moments.sigma,
+        excess_kurtosis=moments.excess_kurtosis,
         fitted_centre=(float(found.x[1]), float(found.x[2])),
         fitted_sigma=(float(abs(found.x[3])), float(abs(found.x[4]))),
         amplitude=float(found.x[0]) * peak,
@@ -219,14 +256,13 @@ def _value_at(values: np.ndarray, centre: tuple[float, float]) -> float:
 
 
 def _moments(profile: np.ndarray) -> tuple[float, float, float]:
-    """Return mean, standard deviation and excess kurtosis of a profile's mass."""
+    """Return mean, standard deviation and excess kurtosis (NaN without spread) of a profile."""
     where = np.arange(len(profile))
     mass = profile / profile.sum()
     mean = float(mass @ where)
     variance = float(mass @ (where - mean) ** 2)
-    if variance == 0.0:
-        raise ValueError("the map has no spread along an axis: a Gaussian cannot be fitted")
-    return mean, variance**0.5, float(mass @ (where - mean) ** 4) / variance**2 - 3.0
+    fourth = float(mass @ (where - mean) ** 4)
+    return mean, variance**0.5, fourth / variance**2 - 3.0 if variance else float("nan")
 
 
 def _least_squares(values: np.ndarray, centre, sigma):
