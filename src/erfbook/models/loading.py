@@ -9,7 +9,6 @@ import importlib.util
 import inspect
 import io
 import os
-import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -46,7 +45,7 @@ def load_model(name: str, weights: str | None = None, *, shapes_only: bool = Fal
         UserError: no such model or weights, or weights that do not fit the model.
     """
     if shapes_only:
-        return _without_weights(_constructor(name, trained=False)).eval()
+        return _in_evaluation(_without_weights(_constructor(name, trained=False)), name)
     weights = weights or default_weights(name)
     kind = weights if weights in ("none", "DEFAULT") else "file"
     if ":" in name and kind == "DEFAULT":
@@ -54,12 +53,22 @@ def load_model(name: str, weights: str | None = None, *, shapes_only: bool = Fal
     model = _constructor(name, trained=kind == "DEFAULT")()
     if kind == "file":
         _fill(model, Path(weights), name)
-    return model.eval()
+    return _in_evaluation(model, name)
 
 
 def default_weights(name: str) -> str:
     """Return the weights a model gets when none are named: never ones that must be downloaded."""
     return "DEFAULT" if name == LITE0 else "none"
+
+
+def _in_evaluation(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return model.eval()
+    except Exception as error:  # torch.export's modules refuse, and a reader's own may too
+        raise UserError(
+            f"{name} cannot be put into evaluation mode ({type(error).__name__}: {_line(error)}); "
+            "if it was exported from another model, name that one"
+        ) from error
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -160,10 +169,24 @@ def _find_callable(name: str) -> Callable[[], Any] | nn.Module:
     except UserError:
         raise
     except Exception as error:  # a reader's file may raise anything
-        raise UserError(f"cannot import {name}: {_line(error)}") from error
+        remedy = _package_name(place, attribute) if "relative import" in str(error) else ""
+        raise UserError(f"cannot import {name}: {_line(error)}{remedy}") from error
     if not callable(found):
         raise UserError(f"{name} is {type(found).__name__}, not something that makes a model")
     return found
+
+
+def _package_name(place: str, attribute: str) -> str:
+    """Return how to name a file's callable so that the file can import from its own package."""
+    if not place.endswith(".py"):
+        return ""
+    path = Path(place).expanduser().resolve()
+    top = path.parent
+    while (top.parent / "__init__.py").is_file():
+        top = top.parent
+    module = ".".join(path.relative_to(top.parent).with_suffix("").parts)
+    where = "" if top.parent == Path.cwd() else f" in the folder {top.parent}"
+    return f"; the file is part of a package: name it {module}:{attribute}{where}"
 
 
 def _import(module_name: str) -> ModuleType:
@@ -202,20 +225,35 @@ def _make_own(name: str, make: Callable[[], Any] | nn.Module) -> nn.Module:
 def _fill(model: nn.Module, path: Path, name: str) -> None:
     if not path.is_file():
         raise UserError(f"--weights must be none, DEFAULT or a file; there is no file {path}")
+    state = _read_state(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise UserError(f"{path} holds no weights that can be loaded: {_line(error)}") from error
+        model.load_state_dict(state)
+    except Exception as error:  # a reader's model may load its weights in a way of its own
+        lines = str(error).splitlines() or [type(error).__name__]
+        detail = lines[1].strip() if len(lines) > 1 else lines[0]
+        raise UserError(f"the weights in {path} do not fit {name}: {detail[:200]}") from error
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """Return the state dict in a file, alone or under the name ``state_dict``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript's archives are refused all the same
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler may raise anything on a file of another kind
+        # Torch's own words are left out: they advise to load files that may run code.
+        raise UserError(
+            f"{path} holds no weights that can be loaded: it is damaged, or is not what "
+            "torch.save(model.state_dict(), FILE) writes"
+        ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict):
         raise UserError(f"{path} holds {type(state).__name__}, not a state dict")
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        detail = lines[1].strip() if len(lines) > 1 else lines[0]
-        raise UserError(f"the weights in {path} do not fit {name}: {detail[:200]}") from error
+    odd = [key for key in state if not isinstance(key, str)]
+    if odd:
+        raise UserError(f"{path} holds a dict with the key {odd[0]!r}, not a state dict")
+    return state
 
 
 def _line(error: Exception) -> str:
