@@ -19,6 +19,7 @@ from torch import nn
 
 from erfbook.erf.gradient import input_gradient
 from erfbook.erf.mixing import mixes_inputs
+from erfbook.erf.opaque import check_model
 from erfbook.erf.plan import make_plan
 from erfbook.erf.sizes import Map
 from erfbook.models.frozen import frozen
@@ -71,9 +72,10 @@ def measure(
         The map over the whole input, zero outside the unit's receptive field.
 
     Raises:
-        ValueError: no such layer (the nearest names are given), unit or channel; a layer without
-            a plane; no inputs; inputs of different sizes or that the model refuses; a gradient
-            that is not finite.
+        ValueError: a model that cannot be watched (scripted, compiled) or has no forward pass; no
+            such layer (the nearest names are given), unit or channel; a layer without a plane; no
+            inputs; inputs of different sizes or that the model refuses; a gradient that is not
+            finite or that the model does not let through.
     """
     total, n_inputs, n_zero = 0.0, 0, 0
     asked = (model, inputs, layer, unit, channel, statistic, batch_size, crop)
@@ -115,6 +117,7 @@ def _measuring(model, inputs, layer, unit, channel, statistic, batch_size, crop)
         raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}, not {statistic!r}")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    check_model(model)
     images, first = _each_input(inputs)
     with frozen(model):
         plan = make_plan(model, tuple(first.shape), layer, unit, crop=crop)
