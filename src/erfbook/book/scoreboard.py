@@ -36,6 +36,6 @@ def _introduction(verdicts: Sequence[Verdict], profile: str) -> str:
         "build can do; none is typed. A claim is *reproduced* when every check of it holds (✓), "
         "*partly* when some do, *not reproduced* when none does, and *not tested* when the book "
         "has no run that could decide it. Each number links to the cell that produced it and is "
-        "followed by its name, each claim links to the figure or equation that shows it, and each bound stands with the "
-        "reason for which it was chosen.\n"
+        "followed by its name, each claim links to the figure or equation that shows it, and each "
+        "bound stands with the reason for which it was chosen.\n"
     )
