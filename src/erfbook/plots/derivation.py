@@ -135,8 +135,9 @@ def plot_gaussian_limit(
     left.set(xlabel="layers n", ylabel="Kolmogorov distance", title="Exact, limit and bound")
     left.set_ylim(bottom=left.get_ylim()[0] / 5)  # room for the legend
     handles, _ = left.get_legend_handles_labels()
-    for line, words in (("-", "limit law"), (":", "bound")):
-        handles.append(Line2D([], [], color=INK, linestyle=line, linewidth=1, label=words))
+    solid = Line2D([], [], color=INK, linestyle="-", linewidth=1, label="limit law")
+    dotted = Line2D([], [], color=INK, linestyle=":", linewidth=1, label="bound")
+    handles += [solid, dotted]
     left.legend(handles=handles, loc="lower left", ncols=2, columnspacing=1)
     senses = {
         "Kolmogorov": uniform.distance,
