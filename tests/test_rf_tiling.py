@@ -166,6 +166,60 @@ def test_networks_that_no_tile_can_hold_are_refused_with_the_reason(model, why):
         rf.tiling(rf.analyze(model, (1, 48, 64)), "")
 
 
+class Resized(nn.Module):
+    """A convolution, resizing, and a convolution; ``size`` is fixed or a share of the input's."""
+
+    def __init__(self, stride=1, size=None, **how):
+        super().__init__()
+        self.enter = nn.Conv2d(1, 2, 3, stride, 1)
+        self.leave, self.size, self.how = nn.Conv2d(2, 1, 3, padding=1), size, how
+
+    def forward(self, x):
+        return self.leave(F.interpolate(self.enter(x), self.size or x.shape[2:], **self.how))
+
+
+class Cut(nn.Module):
+    def forward(self, x):
+        return x[:, :, :20, :20]
+
+
+BILINEAR = {"mode": "bilinear", "align_corners": True}
+
+
+@pytest.mark.parametrize(
+    ("model", "sides", "why"),
+    [
+        (Resized(2, **BILINEAR), (65, 65), "upsample_bilinear2d depends on where"),
+        (Resized(2, **BILINEAR), (64, 64), "upsample_bilinear2d depends on where"),
+        (Resized(1, (40, 40)), (20, 20), "upsample_nearest2d follows .* a tile of 5x5 px"),
+        (Resized(1, (40, 40), mode="bilinear"), (20, 20), "upsample_bilinear2d follows"),
+        (Resized(2, (40, 40)), (40, 40), "upsample_nearest2d follows"),
+        (Cut(), (40, 40), "follows"),
+        (nn.Sequential(nn.Conv2d(1, 1, 3, 1, 1), nn.Flatten(2), nn.Unflatten(2, (20, 20))),
+         (20, 20), "unflatten"),
+    ],
+    ids=["corners, odd", "corners", "fixed", "fixed, linear", "back to 40", "cut", "reshaped"],
+)  # fmt: skip
+def test_networks_that_do_something_else_with_a_tile_are_refused_with_the_operation(
+    model, sides, why
+):
+    with pytest.raises(ValueError, match=f"no tile of '' can be exact: .*{why}"):
+        rf.tiling(rf.analyze(model.eval(), (1, *sides)), "")
+
+
+def test_a_layer_before_a_head_that_takes_one_size_has_tiles():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, 1, 1), nn.Flatten(), nn.Linear(2 * 48 * 64, 3))
+    assert rf.tiling(rf.analyze(model, (1, 48, 64)), "0").before == (1, 1)
+
+
+def test_a_tile_that_is_wrong_is_wrong_as_the_refusal_says():
+    """Cut at even pixels with a margin of 20 px all around, corners kept: still another output."""
+    model, x = with_whole_weights(Resized(2, **BILINEAR)), image(65, 65)
+    with torch.no_grad():
+        whole, part = model(x), model(x[..., 10:60, 10:60])
+    assert not torch.allclose(whole[..., 30:40, 30:40], part[..., 20:30, 20:30])
+
+
 # The smallest input.
 
 

@@ -90,22 +90,11 @@ def keeps_values(report: Report, part: Report, path: str, window: Box) -> bool:
         path: path of the module whose unit is wanted.
         window: the window, as :func:`input_window` returns it.
     """
-    targets = report.nodes(path)
-    steps, _ = _regular(report, targets)
-    if steps is None or path not in part or part.nodes(path) != targets:
+    steps, _ = _regular(report, report.nodes(path))
+    if steps is None or path not in part:
         return False
-    here, there = (r.graph.ops[: r.graph.calls[r.index(path)].n_ops] for r in (report, part))
-    if here != there:
-        return False
-    for i, step in steps.items():
-        whole, cut = report.graph.nodes[i], part.graph.nodes[i]
-        if (whole.op, whole.links) != (cut.op, cut.links):
-            return False
-        for axis, (first, last) in enumerate(window):
-            lost = report.input_size[1 + axis] - (last - first + 1)
-            if whole.grid[axis] - cut.grid[axis] != lost / step.stride[axis]:
-                return False
-    return True
+    sides = tuple(last - first + 1 for first, last in window)
+    return _difference(report, part, path, steps, sides, Fraction(0)) is None
 
 
 def tiling(report: Report, path: str) -> Tiling:
@@ -119,8 +108,13 @@ def tiling(report: Report, path: str) -> Tiling:
         report: the model's report.
         path: path of the layer.
 
+    The argument holds for the operations as they were traced. A model may choose them by the size
+    of its input (it resizes to a fixed size, or keeps the corners in place), so tiles of these
+    sizes are traced as well and compared, operation by operation.
+
     Raises:
-        ValueError: the layer's field is global, or depends on where in the image a unit lies.
+        ValueError: the layer's field is global, or depends on where in the image a unit lies; or
+            the model refuses a tile, or does with it something else than with the whole image.
     """
     field, targets = report[path], report.nodes(path)
     steps, why = _regular(report, targets)
@@ -139,7 +133,68 @@ def tiling(report: Report, path: str) -> Tiling:
         need_after = max(*(s * (high + 1) - m for s, (_, high) in reached), Fraction(0))
         before.append(int(-(-need_before // m) * m))
         after.append(int(-(-need_after // m) * m))
-    return Tiling(multiple, tuple(before), tuple(after))
+    tiles = Tiling(multiple, tuple(before), tuple(after))
+    _check_tiles(report, path, steps, tiles)
+    return tiles
+
+
+def _check_tiles(report: Report, path: str, steps: dict[int, _Steps], tiles: Tiling) -> None:
+    """Trace tiles at the start of the image, inside and at its end, and one that is twice as long.
+
+    Raises:
+        ValueError: the model does not do with them what it does with the whole image.
+    """
+    whole = report.input_size[1:]
+    each = list(zip(tiles.before, tiles.multiple, tiles.after, whole, strict=True))
+    interior = tuple(min(b + m + a, n) for b, m, a, n in each)
+    longer = tuple(min(b + 2 * m + a, n) for b, m, a, n in each)
+    first = tuple(min(m + a, n) for _, m, a, n in each)
+    last = tuple(min(b + m, n) for b, m, _, n in each)
+    for sides in dict.fromkeys((interior, longer, first, last)):
+        tile = f"a tile of {'x'.join(map(str, sides))} px"
+        try:
+            part = report.at(sides, path)
+        except ValueError as error:
+            raise ValueError(f"no tile of {path!r} can be exact: {tile}: {error}") from error
+        # A unit more or less than a tile's pixels are worth is a matter of rounding at its end.
+        found = _difference(report, part, path, steps, sides, Fraction(1))
+        if found is not None:
+            raise ValueError(
+                f"no tile of {path!r} can be exact: {found} follows the input's size, so that "
+                f"it differs in {tile}"
+            )
+
+
+def _difference(
+    report: Report,
+    part: Report,
+    path: str,
+    steps: dict[int, _Steps],
+    sides: tuple[int, ...],
+    slack: Fraction,
+) -> str | None:
+    """Return the first operation that works otherwise on a part of the input; None where none does.
+
+    Args:
+        report, part: the model's reports for the whole input and for the part.
+        path: path of the module whose units are wanted.
+        steps: how the nodes on the way move.
+        sides: the part's sides in pixels.
+        slack: units by which a node's grid may differ from what the lost pixels are worth.
+    """
+    here, there = (r.graph.ops[: r.graph.calls[r.index(path)].n_ops] for r in (report, part))
+    if here != there or part.nodes(path) != report.nodes(path):
+        return "the choice of operations"
+    for i, step in sorted(steps.items()):
+        whole, cut = report.graph.nodes[i], part.graph.nodes[i]
+        if (whole.op, whole.links) != (cut.op, cut.links):
+            return whole.name
+        for axis, side in enumerate(sides):
+            lost = Fraction(report.input_size[1 + axis] - side) / step.stride[axis]
+            beside = abs(whole.grid[axis] - cut.grid[axis] - lost)
+            if beside and beside >= slack:
+                return whole.name
+    return None
 
 
 def smallest_input(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -32,6 +33,7 @@ class Report:
     fields: tuple[Field, ...]
     graph: Graph
     states: tuple[State, ...]
+    _analyze: Callable[..., Report] | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, path: str) -> Field:
         return self.fields[self.index(path)]
@@ -50,6 +52,21 @@ class Report:
     def nodes(self, path: str) -> tuple[int, ...]:
         """Return the graph's nodes of the channels of a module's last output."""
         return self.graph.calls[self.index(path)].nodes
+
+    def at(self, sides: tuple[int, ...], path: str) -> Report:
+        """Return the report of the same model, up to a module's last call, for other sides.
+
+        Args:
+            sides: pixels per spatial axis.
+            path: path of the module.
+
+        Raises:
+            TraceError: the model refuses an input of this size.
+        """
+        assert self._analyze is not None, "only a report that analyze() returned knows its model"
+        last = self.fields[self.index(path)]
+        until = (last.path.partition("[")[0], last.call)
+        return self._analyze((self.input_size[0], *sides), until=until)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row for each call of each module."""
@@ -136,4 +153,5 @@ def analyze(
         names = [graph.nodes[i].name for i in call.nodes]
         state = merge([states[i] for i in call.nodes], names, f"{call.path!r}")
         fields.append(make_field(call, state, graph))
-    return Report(input_size, tuple(fields), graph, tuple(states))
+    again = partial(analyze, model, unknown=unknown, args=args, kwargs=kwargs)
+    return Report(input_size, tuple(fields), graph, tuple(states), again)

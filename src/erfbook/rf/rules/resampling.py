@@ -19,12 +19,17 @@ Resample = Callable[[int, int, float | None], AnyWindow]  # parent's units, unit
 def _resampled(op: Op, resample: Resample) -> Layout:
     layout = op.only("self" if "self" in op.args else "input")
     n = len(layout.dims) - 2
-    factors = _factors(op, n)
+    factors, before = _factors(op, n), layout.shape
     moves = {}
     for a in range(n):
         along = partial(_along, resample, op.shape[2 + a], factors[a])
         moves[2 + a] = (along, op.shape[2 + a])
-    return slide(op.build, layout, moves)
+    layout = slide(op.build, layout, moves)
+    if not op.args.get("align_corners") or all(op.shape[d] == before[d] for d in moves):
+        return layout
+    # Its corners stay where they are, so that in a part of the plane every unit lies elsewhere.
+    windows = (Window(),) * op.build.n_axes
+    return op.build.each(layout, windows, layout.dims, grid=layout.grid, fixed=True)
 
 
 def _along(resample: Resample, n_units: int, factor: float | None, n_parent: int) -> AnyWindow:
