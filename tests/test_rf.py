@@ -238,3 +238,74 @@ def test_an_analysis_that_ends_early_says_the_same_of_all_that_came_before(path,
     assert part.fields == whole.fields[: len(names)]
     assert part.graph.ops == whole.graph.ops[: len(part.graph.ops)]
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+class Fire(nn.Module):
+    """Two convolutions side by side, then one that mixes them."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(3, 3, 4, 4)
+        self.left, self.right = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, padding=1)
+        self.mix = nn.Conv2d(8, 4, 1)
+
+    def forward(self, x):
+        x = self.down(x)
+        return self.mix(torch.cat([self.left(x), self.right(x)], 1))
+
+
+@pytest.mark.parametrize("side", [4, 5, 7, 8, 12])
+def test_branches_that_meet_on_a_single_unit_are_as_large_as_they_are_on_many(side):
+    field = rf.analyze(Fire(), (3, side, side))["mix"]
+    assert (field.size, field.stride, field.padding) == ((12, 12), (4, 4), (4, 4))
+    assert not field.is_global and not field.why and field.aligned
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "path"),
+    [
+        ("densenet121", 32, "features.denseblock4"),
+        ("squeezenet1_1", 20, "features.12"),
+    ],
+)
+def test_deep_networks_on_small_images_have_the_fields_that_they_have_on_large_ones(
+    name, size, path
+):
+    model = torchvision.models.get_model(name, weights=None).eval()
+    small, large = (rf.analyze(model, (3, side, side))[path] for side in (size, 224))
+    assert not small.is_global and not large.is_global
+    assert (small.size, small.stride, small.padding) == (large.size, large.stride, large.padding)
+
+
+@pytest.mark.parametrize("take", ["unbind", "flatten", "tokens"])
+def test_positions_that_became_channels_and_were_mixed_are_global(take):
+    class Mixing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.mix = nn.Conv2d(1, 2, 2, 2), nn.Linear(7 if take == "tokens" else 6, 1)
+
+        def forward(self, x):
+            x = self.first(x)[:, :1]
+            if take == "unbind":
+                rows = [row.unbind(2) for row in x.unbind(2)]
+                return self.mix(torch.stack([t for row in rows for t in row], 2).flatten(1))
+            tokens = x.flatten(2)
+            if take == "tokens":
+                tokens = torch.cat([tokens.new_zeros(1, 1, 1), tokens], 2)
+            return self.mix(tokens).flatten(1)
+
+    field = rf.analyze(Mixing(), (1, 4, 6))["mix"]
+    assert field.is_global and field.support(field.central_unit).all()
+    part = rf.analyze(nn.Sequential(nn.Conv2d(1, 2, 2, 2), Rows()), (1, 4, 6))[""]
+    assert not any(part.global_axes)
+
+
+class Rows(nn.Module):
+    """Two of three positions of one of two rows, mixed."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(2, 1)
+
+    def forward(self, x):
+        return self.mix(torch.stack([x[:, 0, 0, 0], x[:, 0, 0, 2]], 1))

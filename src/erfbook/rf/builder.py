@@ -31,7 +31,12 @@ class Builder:
         self._made = {}
 
     def node(
-        self, reads: Iterable[Read], grid: tuple[int, ...], why: str = "", fixed: bool = False
+        self,
+        reads: Iterable[Read],
+        grid: tuple[int, ...],
+        why: str = "",
+        fixed: bool = False,
+        apart: int | None = None,
     ) -> int:
         """Return a node that reads all of ``reads``; an old one where it is the same."""
         wanted = self._without_repeats(dict.fromkeys(reads))
@@ -39,7 +44,7 @@ class Builder:
             index, windows = wanted[0]
             if all(w.is_identity for w in windows) and self.graph.nodes[index].grid == grid:
                 return index
-        key = (frozenset(wanted), grid, why, fixed)
+        key = (frozenset(wanted), grid, why, fixed, apart)
         plain = not fixed and all(w.is_identity for _, windows in wanted for w in windows)
         if plain and key in self._unions:
             return self._unions[key]
@@ -47,7 +52,7 @@ class Builder:
             links = tuple(Link(*read) for read in wanted)
             if why and self.module:
                 why = f"{why}, in {self.module!r}"
-            self._made[key] = self._add(Node(self.op, self.module, grid, links, why, fixed))
+            self._made[key] = self._add(Node(self.op, self.module, grid, links, why, fixed, apart))
         if plain:
             self._unions[key] = self._made[key]
         return self._made[key]
@@ -81,9 +86,10 @@ class Builder:
         grid: tuple[int, ...],
         why: str = "",
         fixed: bool = False,
+        apart: int | None = None,
     ) -> Layout:
         """Return a layout with the same channels, each reading its old node through ``windows``."""
-        new = {i: self.node([(i, windows)], grid, why, fixed) for i in layout.distinct}
+        new = {i: self.node([(i, windows)], grid, why, fixed, apart) for i in layout.distinct}
         return layout.with_dims(dims, replace(layout.nodes, new))
 
     def gather(

@@ -14,7 +14,9 @@ from erfbook.rf.windows import IDENTITY, AnyWindow, Table, Window
 Along = Callable[[int], AnyWindow]  # number of the parent's units -> window
 
 
-def take(build: Builder, layout: Layout, dim: int, places: Sequence[int]) -> Layout:
+def take(
+    build: Builder, layout: Layout, dim: int, places: Sequence[int], *, apart: bool = False
+) -> Layout:
     """Return the units or channels at some places of a dimension, in their order.
 
     Args:
@@ -22,6 +24,7 @@ def take(build: Builder, layout: Layout, dim: int, places: Sequence[int]) -> Lay
         layout: the tensor.
         dim: the dimension.
         places: indices, not negative; a range for what moves with the input.
+        apart: whether it is one place, of a dimension that is to go.
     """
     if list(places) == list(range(layout.shape[dim])):
         return layout
@@ -38,12 +41,16 @@ def take(build: Builder, layout: Layout, dim: int, places: Sequence[int]) -> Lay
         window: AnyWindow = Window(places.step, places.start)
     else:
         window = Table(tuple((i,) for i in places))
-    return _moved(build, layout, dim, axis, window, len(places), not moves)
+    grid = tuple(len(places) if a == axis else m for a, m in enumerate(layout.grid))
+    windows = on(axis, window, build.n_axes)
+    dims = _with(layout, dim, Factor(len(places), axis))
+    one = axis if apart else None
+    return build.each(layout, windows, dims, grid=grid, fixed=not moves, apart=one)
 
 
 def pick(build: Builder, layout: Layout, dim: int, place: int) -> Layout:
     """Return a tensor without a dimension, at one place of it."""
-    one = take(build, layout, dim, range(place, place + 1))
+    one = take(build, layout, dim, range(place, place + 1), apart=True)
     return Layout(one.dims[:dim] + one.dims[dim + 1 :], one.nodes, build.n_axes)
 
 
@@ -82,15 +89,6 @@ def slide(build: Builder, layout: Layout, moves: Mapping[int, tuple[Along, int]]
         grid[axis] = grid[axis] if axis in taken else layout.grid[axis]
     new = tuple(dims.get(d, old) for d, old in enumerate(layout.dims))
     return build.each(layout, tuple(windows), new, grid=tuple(grid))
-
-
-def _moved(
-    build: Builder, layout: Layout, dim: int, axis: int, window: AnyWindow, n: int, fixed: bool
-) -> Layout:
-    grid = tuple(n if a == axis else m for a, m in enumerate(layout.grid))
-    windows = on(axis, window, build.n_axes)
-    dims = _with(layout, dim, Factor(n, axis))
-    return build.each(layout, windows, dims, grid=grid, fixed=fixed)
 
 
 def _over_channels(build: Builder, layout: Layout, dim: int, window, n_units: int) -> Layout:

@@ -219,11 +219,8 @@ def make_field(call: Call, state: State, graph: Graph) -> Field:
     grid, is_plane = call.grid, call.is_plane
     why = call.why
     if not why and len(call.nodes) > 1 and prod(grid) == 1 and not all(state.whole):
-        covers = all(state.fields) and all(
-            min(e[0] for e in ends) <= 0 and max(e[1] for e in ends) >= n - 1
-            for ends, n in ((_known(f), n) for f, n in zip(state.fields, input_size, strict=True))
-        )
-        why = "positions became channels" if covers else ""
+        each = zip(state.whole, map(state.is_every_place, range(len(grid))), strict=True)
+        why = "positions became channels" if all(w or every for w, every in each) else ""
     if why:  # a vector of everything: its one unit sees what any of its elements sees
         state, grid = whole(state, grid, input_size, why), (1,) * len(input_size)
     everywhere = all(state.whole)
@@ -243,8 +240,3 @@ def make_field(call: Call, state: State, graph: Graph) -> Field:
         _nodes=call.nodes,
         _is_vector=bool(why),
     )
-
-
-def _known(fields: tuple[Fields, ...]) -> list[tuple[int, int]]:
-    ends = [e for e in (f.of(0) for f in fields) if e is not None]
-    return ends or [(0, -1)]

@@ -38,6 +38,8 @@ class Node:
         why: what made its field global along an axis; empty where nothing did.
         fixed: whether the operation depends on where in the image a unit lies, so that moving
             the input does not just move the output (a position embedding, a crop at fixed ends).
+        apart: the axis whose positions, or whose digits, became channels here, of which this node
+            is one; None where none did.
     """
 
     op: str
@@ -46,6 +48,7 @@ class Node:
     links: tuple[Link, ...] = ()
     why: str = ""
     fixed: bool = False
+    apart: int | None = None
 
     @property
     def name(self) -> str:

@@ -78,7 +78,7 @@ def _unroll_digit(build: Builder, layout: Layout, dim: int, axis: int) -> Layout
     for value in range(digit.size):
         window = Window(digit.size if digit.weight == 1 else 1, value * digit.weight)
         windows = on(axis, window, build.n_axes)
-        new = {i: build.node([(i, windows)], grid, fixed=True) for i in layout.distinct}
+        new = {i: build.node([(i, windows)], grid, fixed=True, apart=axis) for i in layout.distinct}
         each.append(replace(layout.nodes, new))
     place = sum(f.axis is None for d in layout.dims[:dim] for f in d)
     place += sum(f.axis is None for f in factors[:k])

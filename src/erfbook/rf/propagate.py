@@ -6,11 +6,14 @@ disagree on stride or centre is misaligned, and says through which of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from erfbook.rf.graph import Graph, Link, Node
 from erfbook.rf.spans import Fields, Line, average, plain, read, read_whole, through, together
+from erfbook.rf.windows import Window
+
+Places = dict[tuple[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class State:
         whole: per axis, why each unit sees whatever there is; empty where it does not.
         aligned: whether all paths agree on stride and centre.
         why: which paths do not.
+        places: per axis, for units that were taken apart as channels: which positions of it they
+            stand for, a bit for each, by how many there were and how far a unit moves.
     """
 
     fields: tuple[tuple[Fields, ...], ...]
@@ -31,6 +36,12 @@ class State:
     whole: tuple[str, ...]
     aligned: bool = True
     why: str = ""
+    places: tuple[Places, ...] = ()
+
+    def is_every_place(self, axis: int) -> bool:
+        """Whether units are all positions of an axis, which had become channels."""
+        known = self.places[axis] if self.places else {}
+        return any(bits == (1 << n) - 1 for (n, _), bits in known.items())
 
 
 def propagate(graph: Graph, input_size: tuple[int, ...]) -> list[State]:
@@ -80,7 +91,16 @@ def merge(parts: list[State], names: list[str], where: str) -> State:
         for line, name in known[1:]:
             if aligned and line != known[0][0]:
                 aligned, why = False, _disagreement(where, a, known[0], (line, name))
-    return State(fields, tuple(lines), whole, aligned, why)
+    places = tuple(_united([s.places[a] for s, _ in seen if s.places]) for a in range(n_axes))
+    return State(fields, tuple(lines), whole, aligned, why, places if any(places) else ())
+
+
+def _united(each: list[Places]) -> Places:
+    found: Places = {}
+    for places in each:
+        for key, bits in places.items():
+            found[key] = found.get(key, 0) | bits
+    return found
 
 
 def whole(state: State, grid: tuple[int, ...], input_size: tuple[int, ...], why: str) -> State:
@@ -115,19 +135,16 @@ def _interleaved(state: State, parts: list[State]) -> State:
     lines = tuple(average(axis) for axis in state.fields)
     if not all(part.aligned for part in parts) or None in lines:
         return state
-    return State(state.fields, lines, state.whole)
+    return State(state.fields, lines, state.whole, places=state.places)
 
 
 def _mixed(state: State, node: Node, input_size) -> State:
     """Call an axis global where positions that had become channels were mixed, all of them."""
     reasons = list(state.whole)
-    for a, n in enumerate(input_size):
-        ends = [f.of(0) for f in state.fields[a]]
-        known = [e for e in ends if e is not None]
-        covered = known and min(e[0] for e in known) <= 0 and max(e[1] for e in known) >= n - 1
-        if node.grid[a] == 1 and covered:
+    for a in range(len(input_size)):
+        if node.grid[a] == 1 and state.is_every_place(a):
             reasons[a] = reasons[a] or node.why
-    return State(state.fields, state.lines, tuple(reasons), state.aligned, state.why)
+    return replace(state, whole=tuple(reasons))
 
 
 def _through(link: Link, state: State, node: Node, parent: Node, input_size) -> State:
@@ -144,7 +161,26 @@ def _through(link: Link, state: State, node: Node, parent: Node, input_size) -> 
         lines.append(None if why else through(state.lines[a], window))
     empty = any(all(e is None for f in axis for e in f.ends) for axis in fields)
     kept = ((),) * len(fields) if empty else tuple(fields)
-    return State(kept, tuple(lines), tuple(reasons), state.aligned, state.why)
+    places = tuple(_places(link, state, node, parent, a) for a in range(len(fields)))
+    apart = places if any(places) else ()
+    return State(kept, tuple(lines), tuple(reasons), state.aligned, state.why, apart)
+
+
+def _places(link: Link, state: State, node: Node, parent: Node, axis: int) -> Places:
+    """Return which positions that became channels units stand for, one of which each was."""
+    window = link.windows[axis]
+    before = state.places[axis] if state.places else {}
+    if node.apart == axis and isinstance(window, Window):
+        step, place = int(window.stride), int(window.offset)
+        before = before or {(parent.grid[axis], 1): 1}
+        moved = {(n, s * step): bits << (s * place) for (n, s), bits in before.items()}
+    elif window.is_identity or node.grid[axis] == parent.grid[axis] == 1:
+        moved = before
+    else:
+        return {}
+    # A single unit moves no further.
+    single = node.grid[axis] == 1
+    return _united([{(n, 0 if single else s): bits} for (n, s), bits in moved.items()])
 
 
 def _disagreement(where: str, axis: int, one, other) -> str:
