@@ -60,6 +60,11 @@ class NoGrad(Backward):
     def forward(self, x):
         return super().forward(x)
 
+class Talks(Backward):
+    def forward(self, x):
+        print("the model talks")
+        return self.b(self.a(x))
+
 class Stops(Backward):
     def forward(self, x):
         if x.device.type != "meta":
@@ -220,6 +225,13 @@ def test_a_model_without_a_gradient_is_one_line_that_says_why(folder, capsys, na
     error = capsys.readouterr().err
     assert message in error and error.startswith("erfbook: error: ") and error.count("\n") == 1
     assert "Hint" not in error and not list(folder.glob("erf-*"))
+
+
+def test_what_a_model_prints_does_not_mix_with_the_sizes(folder, capsys):
+    measured(folder, "Talks")
+    printed = capsys.readouterr()
+    assert "the model talks" in printed.err and printed.out.startswith("layer b, unit")
+    assert "the model talks" not in printed.out
 
 
 def test_bad_images_are_named_and_can_be_skipped(folder, capsys):

@@ -35,6 +35,10 @@ CASES = {
         f"the model is compiled by torch.compile, {COMPILED}",
     ),
     "in place": (compiled_in_place, f"module '2' is compiled by its compile.., {COMPILED}"),
+    "lazy": (
+        lambda: nn.Sequential(nn.LazyConv2d(4, 3)),
+        "module '0' is lazy and has no weights yet",
+    ),
     "parallel": (lambda: nn.DataParallel(net()), "wrapped in DataParallel; name what is wrapped"),
 }
 

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from erfbook import datasets, rf
 from erfbook.erf.draw import draw_map
 from erfbook.erf.measure import STATISTICS, measure
 from erfbook.erf.numbers import tabulate_sizes
+from erfbook.erf.opaque import check_model
 from erfbook.erf.sizes import Map
 from erfbook.errors import UserError
 from erfbook.models import default_weights, load_model
@@ -73,11 +74,14 @@ def run(options: argparse.Namespace) -> int:
     folder = _check_output(Path(options.output or f"erf-{name}"), force=options.force)
     device = _check_device(options.device)
     torch.manual_seed(options.seed)
-    model = load_model(options.model, options.weights).to(device)
     reader = _Reader(paths, options.size, skip_bad=options.skip_bad)
     try:
-        found = measure(model, reader, options.layer, unit, statistic=options.statistic)
-        field = _exact_field(model, found)
+        with redirect_stdout(sys.stderr):  # what a reader's own model prints
+            model = load_model(options.model, options.weights)
+            check_model(model)
+            model = model.to(device)
+            found = measure(model, reader, options.layer, unit, statistic=options.statistic)
+            field = _exact_field(model, found)
     except UserError:
         raise
     except ValueError as error:

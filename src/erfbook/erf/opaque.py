@@ -7,7 +7,7 @@ from torch import nn
 
 
 def check_model(model: nn.Module) -> None:
-    """Refuse a model that has no forward pass, or whose modules cannot be watched at work.
+    """Refuse a model without a forward pass or weights, or whose modules cannot be watched.
 
     Raises:
         ValueError: the model's kind, or that of the module in it, and the remedy.
@@ -37,4 +37,6 @@ def _why_opaque(module: nn.Module) -> str:
         return "is compiled by its compile(), which hides its operations; name it uncompiled"
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return f"is wrapped in {type(module).__name__}; name what is wrapped, its .module"
+    if any(nn.parameter.is_lazy(p) for p in module.parameters(recurse=False)):
+        return "is lazy and has no weights yet; run it once on an image before it is returned"
     return ""
