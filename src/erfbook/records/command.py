@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from erfbook.errors import UserError
+from erfbook.errors import RunError, UserError
 from erfbook.records import plain
 from erfbook.records.npz import LARGEST, Damaged
 from erfbook.records.places import find_places
@@ -164,6 +164,8 @@ def _show(stores: Sequence[Store], options: argparse.Namespace) -> int:
         record = Store(file.parents[1]).check(file)
     except Damaged as error:
         raise UserError(f"the record {file} is damaged: {error}; make the run again") from None
+    except FileNotFoundError:
+        raise UserError(f"the record {file} has just been removed") from None
     spec = record.spec
     print(f"{spec.experiment} version {spec.version}, seed {spec.seed}, data {spec.data}")
     print(f"key {key}\nfile {file}, {size(file.stat().st_size)}")
@@ -192,14 +194,19 @@ def _verify(stores: Sequence[Store], options: argparse.Namespace) -> int:
     published = find_places().published
     is_bad = False
     for store in stores:
-        files, bad = store.files(), []
-        for file in files:
+        good, bad, total = 0, [], 0
+        for file in store.files():
             try:
                 store.check(file)
+                total += file.stat().st_size
+                good += 1
+            except FileNotFoundError:  # another process has removed it since
+                continue
             except Damaged as error:
                 bad.append(f"bad: {file}: {error}")
-        total = sum(file.stat().st_size for file in files)
-        print(f"{store.folder}: {len(files) - len(bad)} records, {size(total)}")
+            except RunError as error:
+                bad.append(f"bad: {error}")
+        print(f"{store.folder}: {good} records, {size(total)}")
         aside = sorted(store.folder.glob("*/*.npz.bad*"))
         for line in (*bad, *(f"set aside earlier: {file}" for file in aside)):
             print(line)

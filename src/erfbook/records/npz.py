@@ -35,6 +35,10 @@ class Damaged(ValueError):
     """The bytes are not a whole record."""
 
 
+class Misplaced(Damaged):
+    """The bytes are a whole record, but not of the run that their place is for."""
+
+
 def encode(record: Record) -> bytes:
     """Return a record's file: the same bytes for the same content.
 

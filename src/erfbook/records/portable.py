@@ -67,7 +67,7 @@ def export(
     """Write the records of a store's own folder into one file, whole or not at all.
 
     Args:
-        store: what to take them from; a damaged record is set aside, not taken.
+        store: what to take them from; a damaged record is named and left out.
         file: the archive; one that is there gives way.
         experiments: names of those to take; None for all.
         with_checkpoints: whether unfinished runs go along, so that another machine goes on.
@@ -76,7 +76,7 @@ def export(
         RunError: it cannot be written; nothing of it is left.
     """
     wanted = [p for p in store.files() if experiments is None or p.parent.name in experiments]
-    wanted = [path for path in wanted if store.read(path) is not None]
+    wanted = [path for path in wanted if store.look(path) is not None]
     members = {f"records/{p.parent.name}/{p.name}": p for p in wanted}
     n_under_way, left_out = 0, []
     with contextlib.ExitStack() as held:

@@ -40,7 +40,7 @@ class Spec:
     data: str
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.experiment) or self.experiment == RESERVED:
+        if not is_experiment(self.experiment):
             raise ValueError(
                 f"experiment {self.experiment!r}: use letters, digits, '-', '_' and '.'"
             )
@@ -87,6 +87,11 @@ class Record:
         object.__setattr__(self, "metrics", plain.to_plain(self.metrics, "metrics"))
         object.__setattr__(self, "arrays", arrays)
         object.__setattr__(self, "provenance", plain.to_plain(self.provenance, "provenance"))
+
+
+def is_experiment(name: str) -> bool:
+    """Tell whether an experiment, and so the folder of its records, can have this name."""
+    return _NAME.fullmatch(name) is not None and name != RESERVED
 
 
 def is_weights(name: str) -> bool:

@@ -89,7 +89,7 @@ def lay_out(
         except UserError as error:
             runs.append(Run(config, seed, label, None, problem=str(error)))
             continue
-        is_done = store.find(spec) is not None
+        is_done = store.holds(spec)
         spent = 0.0 if is_done else UnderWay(store.folder, spec).seconds()
         runs.append(Run(config, seed, label, spec, is_done, spent, times.expect(spec)))
     return runs
