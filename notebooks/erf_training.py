@@ -143,7 +143,7 @@ plots.plot_training_sizes(axes, growth);
 # the trained batch norm.
 
 # %% mystnb={"figure": {"name": "fig-training-ratios", "caption": "The trained network's size over its own before training in both readings, and over copies that have forgotten something, by three metrics, with 95 % intervals over runs. Below 1 the trained field is the smaller one. Of this run; that of all of CIFAR-10 is {numref}`fig-training-records-ratios`."}, "image": {"alt": "Five groups of three points around a line at one. The group for running statistics lies above one, the groups for calibrated statistics, shuffled weights, shuffled taps and redrawn kernels lie below."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.4)
+fig, ax = plots.figure(height=3.4)
 plots.plot_training_ratios(ax, growth);
 
 # %% [markdown]
@@ -167,7 +167,7 @@ whole = training_tables.choose_whole(published)
 training_tables.tabulate_growths([growth, *others, *whole.values()])
 
 # %% mystnb={"figure": {"name": "fig-training-accuracy", "caption": "Size by mass (calibrated) against test accuracy along each run from the first half epoch on. Stars are the ends."}, "image": {"alt": "Lines of points from lower left or upper left towards a star at the right, one line a run, one colour a configuration."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.2)
+fig, ax = plots.figure(height=3.2)
 plots.plot_training_accuracy(ax, [growth, *others, *whole.values()]);
 
 # %% [markdown]
@@ -178,7 +178,7 @@ plots.plot_training_accuracy(ax, [growth, *others, *whole.values()]);
 # {glue:text}`classes_depth_slope:.2f` [{glue:text}`classes_depth_slope_low:.2f`, {glue:text}`classes_depth_slope_high:.2f`]: 1 would be in proportion, 0.5 the square root of {eq}`eq-fb-radius`.
 
 # %% mystnb={"figure": {"name": "fig-training-depth", "caption": "Size by mass behind the first layer and each block of the trained networks against the theoretical field, the line of equality, and a square root through the first point."}, "image": {"alt": "Points that follow the dotted square root and fall ever farther below the line of equality."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.0)
+fig, ax = plots.figure(height=3.0)
 plots.plot_training_depth(ax, growth);
 
 # %% [markdown]
@@ -234,7 +234,7 @@ plots.plot_training_film(axes, shown, moments);
 fig, axes = plots.figure(1, 3, height=3.0)
 plots.plot_training_sizes(axes, shown);
 # %% mystnb={"figure": {"name": "fig-training-records-ratios", "caption": "Its trained size ({glue:text}`shown`) over its own before training in both readings, and over copies that have forgotten something, by three metrics, with 95 % intervals over runs."}, "image": {"alt": "Five groups of three points around a line at one: running statistics, calibrated statistics, shuffled weights, shuffled taps, redrawn kernels."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.4)
+fig, ax = plots.figure(height=3.4)
 plots.plot_training_ratios(ax, shown);
 # %% [markdown]
 # (sec-et-tried)=

@@ -135,7 +135,7 @@ for name, result in experiments.name_dead(dead).items():
     run.report(name, **result)
 
 # %% mystnb={"figure": {"name": "fig-all-zero", "caption": "Share of ReLU networks whose gradient is zero at every pixel, with Wilson 95 % intervals. The expected share cannot lie below one half (line); a counted one can, by chance. With one channel it rises with depth, but slowly: depth alone does not kill the gradient."}, "image": {"alt": "Share of all-zero gradients against depth for several widths: one channel rises slowly above one half, the other widths stay at one half."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=2.9, width=5.5)
+fig, ax = plots.figure(height=2.9, width=5.5)
 plots.plot_all_zero(ax, dead);
 
 # %% [markdown]
@@ -289,7 +289,7 @@ plots.plot_structures(axes, [structures[k] for k in ("baseline", "subsample", "d
 # Where the three dilated layers sit does not matter, because without strides convolutions commute. Where the strided ones sit matters a lot.
 
 # %% mystnb={"figure": {"name": "fig-placements", "caption": "Exact size for each way to place three stride-2 layers among 15. All of them enlarge the effective receptive field, early ones far more than late ones."}, "image": {"alt": "Histogram of sizes over all placements, all to the right of the size without stride."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=2.6, width=5.5)
+fig, ax = plots.figure(height=2.6, width=5.5)
 plots.plot_placements(ax, placements);
 
 # %% [markdown]

@@ -461,7 +461,7 @@ run.report("size_in_sigma", theory.predict_gaussian_size(1.0))
 run.report("size_share", theory.predict_size(field) / field.shape[0]);
 
 # %% mystnb={"figure": {"name": "fig-threshold", "caption": "Height of a round Gaussian against distance. The paper's threshold cuts at {glue:text}`radius_at_threshold:.2f` standard deviations, not at 2, where the height is {glue:text}`height_at_two_sigma:.1%`."}, "image": {"alt": "A Gaussian curve falls with distance. At two standard deviations it still stands clearly above the paper's threshold, which it crosses further out."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, width=5)
+fig, ax = plots.figure(width=5)
 plots.plot_threshold(ax, at_two_sigma=math.exp(-2), threshold=theory.TWO_SIGMA_TAIL, radius=cut);
 
 # %% [markdown]

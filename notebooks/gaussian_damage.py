@@ -164,7 +164,7 @@ plots.plot_damage_sizes(axes, ratios);
 #   In shape it stays Gaussian: excess kurtosis {glue:text}`kurtosis_sparse7:.2f`, where dense kernels have {glue:text}`kurtosis_he:.2f`; the best Gaussian explains {glue:text}`r2_sparse7:.1%` and {glue:text}`r2_he:.1%` of the maps. The area grows; the limit is the same.
 
 # %% mystnb={"figure": {"name": "fig-damage-profiles", "caption": "Mass in each row of the field: measured points on predicted lines. Nine weights at random places spread the field several times as far as nine on a grid, and leave it bell-shaped."}, "image": {"alt": "Three bell-shaped profiles, the dense one narrow and tall, the two sparse ones broad and low, with points on lines."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=2.9, width=5.5)
+fig, ax = plots.figure(height=2.9, width=5.5)
 plots.plot_damage_profiles(ax, {kind: fields[kind] for kind in ("he", "sparse7", "sparse9")});
 
 # %% [markdown]
@@ -220,7 +220,7 @@ plots.plot_damage_speed(axes, starts);
 # beginning the field of He's start is {glue:text}`trained_he:.2f` times as wide at the end.
 
 # %% mystnb={"figure": {"name": "fig-damage-widths", "caption": "Size by mass of the central unit's field before (open) and after training (filled), one line per seed. Dead pixels of the corners' lattice fill up."}, "image": {"alt": "Four groups of lines from open to filled markers; those of the corners start at about half the size of the others and end near them."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=2.8, width=5.5)
+fig, ax = plots.figure(height=2.8, width=5.5)
 plots.plot_damage_widths(ax, starts);
 
 # %% [markdown]
@@ -242,7 +242,7 @@ for name, result in damage_study.compare_links(links).items():
     run.report(name, **result)
 
 # %% mystnb={"figure": {"name": "fig-damage-links", "caption": "Test accuracy on {glue:text}`data` after {glue:text}`n_steps:d` steps, one line per seed, for three arrangements of the same number of weights."}, "image": {"alt": "Three columns of points, joined by a thin line for each seed."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=2.6, width=5.5)
+fig, ax = plots.figure(height=2.6, width=5.5)
 accuracies = {kind: damage_study.take(runs, "accuracy") for kind, runs in links.items()}
 plots.plot_damage_links(ax, accuracies);
 

@@ -137,7 +137,7 @@ for name, result in spectra_study.name_separation(separation).items():
     run.report(name, **result)
 
 # %% mystnb={"figure": {"name": "fig-spectra-separation", "caption": "Largest eigenvalue before training of VGG-like networks with the smallest and the largest field, on planes of equal size, on {glue:text}`data`; dots are seeds."}, "image": {"alt": "Two lines, small and large field, from large planes to small planes, on a logarithmic axis."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.0, width=5.0)
+fig, ax = plots.figure(height=3.0, width=5.0)
 plots.plot_spectra_separation(ax, separation);
 # %% [markdown]
 # With the planes held, a larger field multiplies the largest eigenvalue by {glue:text}`effect_field_words`; with the field held, smaller planes multiply it by {glue:text}`effect_plane_words`.

@@ -207,7 +207,7 @@ tables.tabulate_changes("resnet50", found["resnet50"])
 
 # %% mystnb={"figure": {"name": "fig-importance-changes", "caption": "Measured over printed maximum, in decades, for every choice at full width: one mark per pool. A choice that explained a table would put its four marks on the dashed line."}, "image": {"alt": "Two panels with a row for each choice and four marks in it, spread over many decades around the dashed line of the paper's values."}} tags=["hide-input"]
 fig, axes = plots.figure(2, 1, height=5.6, width=6.2)
-for ax, kind in zip(axes, plans.ARCHITECTURES, strict=True):
+for ax, kind in zip(axes.flat, plans.ARCHITECTURES, strict=True):
     plots.plot_importance_changes(ax, found[kind], plans.PRINTED[kind], kind)
 
 # %% [markdown]

@@ -118,7 +118,7 @@ plots.plot_position_similarity(axes, layers);
 # needs, our measure of complexity, by {glue:text}`busier:+.3f` [{glue:text}`busier_low:+.3f`, {glue:text}`busier_high:+.3f`]. (Each layer has features of its own, so that the pixels are the better comparison.)
 
 # %% mystnb={"figure": {"name": "fig-position-cut", "caption": "How much the centre and an outer place differ, against the share of the outer place's field that is outside the image. Hollow: the same weights on a ring, where nothing is cut off."}, "image": {"alt": "Points with error bars. The low layer lies at zero; the middle layer's and high layer's points lie above zero, those on a ring at zero."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.9, width=5.6)
+fig, ax = plots.figure(height=3.9, width=5.6)
 plots.plot_position_cut(ax, layers);
 # %% [markdown]
 # (sec-po-sensitivity)=

@@ -134,7 +134,7 @@ for name, result in theoretical.name_path_check(check).items():
     run.report(name, **result)
 
 # %% mystnb={"figure": {"name": "fig-single-path", "caption": "The path of the cells above on 16 pixels; dashed squares are padding. Blue: what unit 2 sees on every level. Orange: unit 0, whose region begins left of the image. Regions widen by $k - 1$ steps of the level on which a kernel works."}, "image": {"alt": "Four rows of squares, from one output unit down to the input. The cone of a middle unit covers 1, 2, 5 and 7 squares; the cone of the first unit reaches two squares beyond the left border."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=2.8)
+fig, ax = plots.figure(height=2.8)
 plots.plot_single_path(ax, path, 16, [2, 0]);
 
 # %% [markdown]
@@ -280,7 +280,7 @@ run.report("saturated_px", 2 * published.TABLE_SIDE - 1, unit="px")
 run.report("saturated_networks", sum(row.ours.size > 2 * published.TABLE_SIDE - 1 for row in rows));
 
 # %% mystnb={"figure": {"name": "fig-accuracy", "caption": "Published top-1 accuracy against the recomputed field, on a logarithmic axis, with the fitted line and its 95 % confidence band. The oldest network pulls the line down at its left end; without it the slope is {glue:text}`accuracy_slope_no_oldest:.1f` points a doubling."}, "image": {"alt": "Ten networks rise from AlexNet at 195 pixels and 57 per cent to Inception-ResNet v2 at 3039 pixels and 80 per cent, scattered about a straight line on a logarithmic axis; AlexNet lies far below the line."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.6)
+fig, ax = plots.figure(height=3.6)
 plots.plot_accuracy(ax, fits["all"]);
 
 # %% [markdown]

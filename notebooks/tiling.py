@@ -110,7 +110,7 @@ plots.plot_tiling_likeness(axes, named);
 # **As large as the effective field in the low layer, and no larger than the exact one.** The correlation length is the longest shift, in any direction, at which the image still correlates with itself at 1/e.
 
 # %% mystnb={"figure": {"name": "fig-tiling-lengths", "caption": "Correlation length with 95 % intervals over channels, beside the side of the exact field (lines) and of the set that holds 95.45 % of the effective one (dotted). Shifts of up to half the image's side can be seen. Over one unit's image, tiling lengthens order by {glue:text}`longer_low:.2f` [{glue:text}`longer_low_low:.2f`, {glue:text}`longer_low_high:.2f`], {glue:text}`longer_middle:.2f` [{glue:text}`longer_middle_low:.2f`, {glue:text}`longer_middle_high:.2f`] and {glue:text}`longer_high:.2f` [{glue:text}`longer_high_low:.2f`, {glue:text}`longer_high_high:.2f`] times (low, middle, high)."}, "image": {"alt": "Correlation lengths on a logarithmic axis. Tiled and borderless points lie near each other with overlapping intervals: somewhat below the effective field in the low layer, far below both fields in the middle and high layers; single units lie lower in all three."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.2, width=6.4)
+fig, ax = plots.figure(height=3.2, width=6.4)
 plots.plot_tiling_lengths(ax, named);
 
 # %% [markdown]

@@ -71,7 +71,7 @@ n_rows, n_columns = found.pictures.shape[:2]
 fig, axes = plots.figure(n_rows, n_columns, height=2.2, width=2.3 * n_columns, squeeze=False)
 plots.plot_sheet_pictures(axes, found);
 # %% mystnb={"figure": {"name": "fig-sheet-responses", "caption": "How the response rises: one colour per position, one line per restart. A curve that still rises at the end says that the pictures are not finished: take more steps."}, "image": {"alt": "Rising curves of response against step, one colour for each position, the mean over all positions dashed."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.0, width=6.0)
+fig, ax = plots.figure(height=3.0, width=6.0)
 plots.plot_sheet_responses(ax, found);
 # %% [markdown]
 # (sec-us-limits)=

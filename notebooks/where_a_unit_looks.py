@@ -56,7 +56,7 @@ run.report("photograph", subject.photograph)
 run.report("n_changes", p.n_changes);
 
 # %% mystnb={"figure": {"name": "fig-looks-units", "caption": "The photograph with the exact fields of the two units, with their sides in px. No pixel outside its box can change a unit, whatever the weights."}, "image": {"alt": "A photograph with a small and a large square drawn around its middle, each with a cross at its centre."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.2, width=3.2)
+fig, ax = plots.figure(height=3.2, width=3.2)
 plots.plot_looks_units(ax, subject);
 
 # %% [markdown]
@@ -167,7 +167,7 @@ run.report("reach_excess", max(r.found - r.predicted for r in reaches))
 run.report("reach_lack", max(r.predicted - r.found for r in reaches));
 
 # %% mystnb={"figure": {"name": "fig-looks-reach", "caption": "How many positions of a bar, of one pixel each, change a unit, against the bar's width. The line is field plus bar less one, without any free parameter. Largest number of positions missing: {glue:text}`reach_lack:d`. Even the field's outer columns count."}, "image": {"alt": "Two rising lines, one for each field, with measured points on them."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.0, width=5.5)
+fig, ax = plots.figure(height=3.0, width=5.5)
 plots.plot_looks_reach(ax, reaches);
 
 # %% [markdown]
@@ -186,7 +186,7 @@ plots.plot_looks_reach(ax, reaches);
 # {glue:text}`spread_partition_67:.1f` and {glue:text}`spread_partition_147:.1f`.
 
 # %% mystnb={"figure": {"name": "fig-looks-sizes", "caption": "Side of the square as large as the smallest set of pixels that holds 95.45 % of a map, over the exact field's side. Backward methods use about half of the field's side. Above 1 a map says more about the tool's resolution than about the unit."}, "image": {"alt": "A dot plot of relative size for eight tools and two units. Backward methods and occlusion lie between 0.4 and 0.7; SHAP by cells is wider, and Grad-CAM lies above 1."}} tags=["hide-input"]
-fig, ax = plots.figure(1, 1, height=3.3, width=5.8)
+fig, ax = plots.figure(height=3.3, width=5.8)
 plots.plot_looks_sizes(ax, looks);
 
 # %% [markdown]

@@ -382,6 +382,12 @@ def test_student_s_interval_agrees_with_scipy():
     assert alone.low == alone.value == alone.high
 
 
+def test_a_run_without_a_field_after_training_is_refused_by_name():
+    """Its only moment lies before the first step, so there is no smallest one on the way."""
+    with pytest.raises(UserError, match=r"of erf-training was measured before .*; give more"):
+        growth.gather([record(0, np.array([3.0]), epochs=0.01)])
+
+
 def test_growth_is_the_ratio_within_a_seed():
     records = [record(0, np.array([2.0, 9.0, 3.0])), record(1, np.array([20.0, 9.0, 30.0]))]
     found = growth.gather(records)

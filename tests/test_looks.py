@@ -371,10 +371,10 @@ def test_reactions_and_figures(model, image, target, answers, monkeypatch):
     reaches = looks_lite0.measure_reaches(subject, (2, 6))
     assert [r.predicted - r.found for r in reaches] == [0] * 4
     for draw, shape, result in (
-        (plots.plot_looks_units, (1, 1), subject),
+        (plots.plot_looks_units, (), subject),
         (plots.plot_looks_maps, (4, 4), [answers, answers]),
-        (plots.plot_looks_sizes, (1, 1), [answers, answers]),
-        (plots.plot_looks_reach, (1, 1), reaches),
+        (plots.plot_looks_sizes, (), [answers, answers]),
+        (plots.plot_looks_reach, (), reaches),
         (plots.plot_looks_agreement, (1, 2), answers),
         (plots.plot_looks_reactions, (1, 2), [found, found]),
     ):

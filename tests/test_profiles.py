@@ -86,3 +86,27 @@ def test_every_notebook_declares_help_limits_and_one_class(notebook):
     assert set(declared.limits) == set(profiles.PROFILES)
     assert all(len(text) > 20 for text in declared.limits.values())
     assert all(f.metadata["help"] for f in declared.fields().values())
+
+
+@pytest.mark.parametrize(
+    ("notebook", "overrides", "message"),
+    [
+        ("erf_training", {"epochs": 0.01}, "epochs must be 1 to 1000 epochs, not 0.01"),
+        ("erf_verification", {"growth_depths": (5,)}, r"growth_depths must name two .*; not 5$"),
+        ("erf_verification", {"growth_depths": (5, 5)}, r"growth_depths must .*; not 5,5$"),
+        ("erf_distance", {"distances": (3,)}, r"distances must be 0, the control .*; not 3$"),
+        ("erf_distance", {"distances": (0,)}, r"distances must be 0, the control .*; not 0$"),
+        ("erf_distance", {"distances": (0, 3)}, r"distances must .*such as 0,3,6; not 0,3$"),
+        ("erf_distance", {"distances": (0, 3, 3)}, r"distances must .*; not 0,3,3$"),
+        ("erf_distance", {"distances": (0, 3, 0, 4)}, r"distances must .*; not 0,3,0,4$"),
+    ],
+)
+def test_what_leaves_nothing_to_fit_is_refused_before_anything_runs(notebook, overrides, message):
+    with pytest.raises(ParameterError, match=message) as caught:
+        parameters.of(notebook).resolve("smoke", overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_least_that_can_be_fitted_is_accepted():
+    parameters.of("erf_verification").resolve("smoke", {"growth_depths": (5, 6), "depths": (5,)})
+    parameters.of("erf_distance").resolve("smoke", {"distances": (0, 3, 6)})

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from erfbook.errors import UserError
 from erfbook.experiments.estimates import Estimate
 from erfbook.experiments.photographs import METRICS
 from erfbook.experiments.training_fields import CONTROLS, NUMBERS, READINGS
@@ -128,7 +129,8 @@ def gather(records: Sequence[Record]) -> Growth:
     """Put the runs of one configuration together.
 
     Raises:
-        ValueError: there are none, or they are of several configurations.
+        ValueError: there are none, they are of several configurations, or nothing was measured
+            after training.
     """
     if not records:
         raise ValueError("records must hold at least one run")
@@ -136,6 +138,11 @@ def gather(records: Sequence[Record]) -> Growth:
         raise ValueError("records must be of one configuration and one data set, not of several")
     first = records[0].metrics
     n = len(first["epochs"])
+    if n < 2:
+        raise UserError(
+            f"the field of {records[0].spec.experiment} was measured before training alone: "
+            f"{records[0].spec.config.get('epochs')} epochs are less than a step; give more"
+        )
     lists = {
         k: v
         for k, v in first.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from erfbook.profiles import Parameters, param
+from erfbook.profiles import ParameterError, Parameters, param
 
 
 class ErfTraining(Parameters):
@@ -37,7 +37,14 @@ class ErfTraining(Parameters):
         unit="images", low=0, high=50_000, smoke=256, laptop=1200, paper=0,
     )  # fmt: skip
     epochs: float = param(
-        "passes over them", unit="epochs", low=0.01, high=1000, smoke=2, laptop=4, paper=60
+        # From one on, a set of any size gives a step, and so a field after training.
+        "passes over them",
+        unit="epochs",
+        low=1,
+        high=1000,
+        smoke=2,
+        laptop=4,
+        paper=60,
     )
     lr: float = param(
         "largest learning rate of the classifier",
@@ -111,6 +118,20 @@ class ErfDistance(Parameters):
         "pairs of images behind a measured speed of learning",
         unit="pairs", low=4, high=100_000, smoke=40, laptop=300, paper=2000,
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Refuse what leaves nothing to compare: the centre is the control of the farther marks.
+
+        Raises:
+            ParameterError: the first distance is not 0, or fewer than two others follow.
+        """
+        first, *others = self.distances
+        if first != 0 or 0 in others or len(set(others)) < max(2, len(others)):
+            given = ",".join(map(str, self.distances))
+            raise ParameterError(
+                "distances must be 0, the control at the centre, and two others or more, each "
+                f"once, such as 0,3,6; not {given}"
+            )
 
 
 class GaussianDamage(Parameters):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from erfbook.profiles import Parameters, param
+from erfbook.profiles import ParameterError, Parameters, param
 
 
 class FourierBinomial(Parameters):
@@ -213,6 +213,19 @@ class ErfVerification(Parameters):
     seed: int = param("of weights, inputs, dropout and resamples",
         low=0, high=2**31 - 1, smoke=0, laptop=0, paper=0,
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Refuse depths between which there is no slope.
+
+        Raises:
+            ParameterError: ``growth_depths`` names one depth alone.
+        """
+        if len(set(self.growth_depths)) < 2:
+            given = ",".join(map(str, self.growth_depths))
+            raise ParameterError(
+                "growth_depths must name two depths or more, through which a slope is fitted, such "
+                f"as 10,20; not {given}"
+            )
 
 
 class ErfPhotographs(Parameters):

@@ -68,11 +68,33 @@ def use_style() -> None:
 
 
 def figure(
-    n_rows: int = 1, n_columns: int = 1, *, height: float = 2.6, width: float = 7.0, **subplots
+    n_rows: int | None = None,
+    n_columns: int | None = None,
+    *,
+    height: float = 2.6,
+    width: float = 7.0,
+    squeeze: bool = True,
+    **subplots: Any,
 ) -> tuple[plt.Figure, np.ndarray | plt.Axes]:
-    """Return a figure and its axes in the book's look; ``height`` is inches per row."""
+    """Return a figure and its axes in the book's look.
+
+    What comes back depends on how many counts were written, never on their values: no count gives
+    one Axes; one row, an array (column,) of however many; several rows, an array (row, column).
+
+    Args:
+        n_rows, n_columns: axes below and beside each other.
+        height: inches per row.
+        width: inches.
+        squeeze: whether one row comes back as an array (column,), not (row, column).
+        subplots: as ``matplotlib.pyplot.subplots`` takes them.
+    """
     use_style()
-    return plt.subplots(n_rows, n_columns, figsize=(width, height * n_rows), **subplots)
+    below, beside = (1 if n is None else n for n in (n_rows, n_columns))
+    size = (width, height * below)
+    fig, axes = plt.subplots(below, beside, figsize=size, squeeze=False, **subplots)
+    if n_rows is None and n_columns is None:
+        return fig, axes[0, 0]
+    return fig, axes[0] if below == 1 and squeeze else axes
 
 
 def part_rows(ax: plt.Axes, inches: float = 0.1) -> None:
