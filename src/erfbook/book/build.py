@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from erfbook import claims
 from erfbook.book import execute, fingerprint, results, scoreboard, times
-from erfbook.book.paths import Project
+from erfbook.book.paths import Project, absolute_places
 from erfbook.errors import RunError, UserError
 from erfbook.records import Store
 
@@ -91,7 +91,7 @@ class _Worker:
         item, start = self.item, time.perf_counter()
         command = [sys.executable, "-m", "erfbook", "run", item.notebook, "--profile", item.profile]
         command += ["-o", str(_stored(self.project, item)), "--progress", "lines"]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        environment = {**os.environ, **absolute_places(), "OMP_NUM_THREADS": str(self.threads)}
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             with subprocess.Popen(
                 command,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
 
 from erfbook import claims
-from erfbook.book.paths import Project
+from erfbook.book.paths import Project, absolute_places
 from erfbook.profiles import Parameters
 
 
@@ -46,7 +45,7 @@ def of_files(files: Iterable[Path], root: Path) -> str:
 
 def of_data() -> str:
     """Return a digest of the local data sets: names, sizes and times, for they can be large."""
-    folder = os.environ.get("ERFBOOK_DATA")
+    folder = absolute_places().get("ERFBOOK_DATA")
     if not folder or not Path(folder).is_dir():
         return "embedded"
     files = sorted(f for f in Path(folder).rglob("*") if f.is_file())

@@ -9,6 +9,15 @@ from pathlib import Path
 
 from erfbook.errors import UserError
 
+# Variables that name a place of data; a child that works in another folder must find the same one.
+_NAMED_PLACES = ("ERFBOOK_ROOT", "ERFBOOK_DATA", "ERFBOOK_DATASETS", "XDG_CACHE_HOME")
+
+
+def absolute_places() -> dict[str, str]:
+    """Return the environment variables that name a place, absolute, as seen from this folder."""
+    given = {name: os.environ.get(name) for name in _NAMED_PLACES}
+    return {n: str(Path(v).expanduser().absolute()) for n, v in given.items() if v}
+
 
 @dataclass(frozen=True)
 class Project:

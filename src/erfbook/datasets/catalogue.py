@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from erfbook.datasets.places import named_place
 from erfbook.errors import UserError
 
 TASKS = ("classification", "segmentation")
@@ -114,8 +114,7 @@ class Entry:
 
 def table_path() -> Path:
     """Return the file of the table."""
-    given = os.environ.get("ERFBOOK_DATASETS")
-    return Path(given).expanduser() if given else Path(__file__).with_name("datasets.toml")
+    return named_place("ERFBOOK_DATASETS") or Path(__file__).with_name("datasets.toml")
 
 
 def read_table() -> dict[str, Entry]:

@@ -14,17 +14,24 @@ from erfbook.errors import RunError
 _ABANDONED_SECONDS = 3600.0  # far longer than writing the largest set takes
 
 
+def named_place(variable: str) -> Path | None:
+    """Return the file or folder that an environment variable names, absolute; None if none does.
+
+    A place below the working folder stays the same one when that changes.
+    """
+    given = os.environ.get(variable)
+    return Path(given).expanduser().absolute() if given else None
+
+
 def cache_root() -> Path:
     """Return the folder of what can be made again: ``$XDG_CACHE_HOME/erfbook``."""
-    given = os.environ.get("XDG_CACHE_HOME")
-    return (Path(given) if given else Path("~/.cache").expanduser()) / "erfbook"
+    return (named_place("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "erfbook"
 
 
 def data_roots() -> tuple[Path, ...]:
     """Return the folders that sets are looked for in: ERFBOOK_DATA, then the default one."""
-    given = os.environ.get("ERFBOOK_DATA")
-    default = cache_root() / "data"
-    return (Path(given).expanduser(), default) if given else (default,)
+    given, default = named_place("ERFBOOK_DATA"), cache_root() / "data"
+    return (given, default) if given else (default,)
 
 
 def destination() -> Path:
