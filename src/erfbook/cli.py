@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,8 +41,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 failed, 2 bad input, 130 interrupted."""
     try:
         words = sys.argv[1:] if words is None else list(words)
-        options = _parser(words).parse_args(words)
-        return options.handler(options) or 0
+        with _stopped_by_sigterm():
+            options = _parser(words).parse_args(words)
+            return options.handler(options) or 0
     except UserError as error:
         return _complain(str(error), 2)
     except RunError as error:
@@ -54,6 +58,19 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         place = error.filename or "the output"
         return _complain(f"cannot write {place}: {error.strerror}; nothing half-made is kept", 1)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Take a request to end, as batch systems send it, like Ctrl-C: nothing is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(message: str, code: int) -> int:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from erfbook.errors import UserError
@@ -87,24 +84,23 @@ def run(options: argparse.Namespace) -> int:
         print(_tabulate(runs))
         return 0
     deadline = None if budget is None else began + budget - kept_back(budget)
-    with _stopped_by_sigterm():
-        if options.scheduler:
-            from erfbook.sweep.cluster import sweep_on
+    if options.scheduler:
+        from erfbook.sweep.cluster import sweep_on
 
-            tally = sweep_on(
-                options.scheduler,
-                experiment,
-                runs,
-                store,
-                device=options.device,
-                deadline=deadline,
-                say=_say,
-            )
-        else:
-            assert device is not None
-            tally = sweep_here(
-                experiment, runs, store, device=device, deadline=deadline, say=_say
-            )  # fmt: skip
+        tally = sweep_on(
+            options.scheduler,
+            experiment,
+            runs,
+            store,
+            device=options.device,
+            deadline=deadline,
+            say=_say,
+        )
+    else:
+        assert device is not None
+        tally = sweep_here(
+            experiment, runs, store, device=device, deadline=deadline, say=_say
+        )  # fmt: skip
     print(_summary(runs, tally))
     if options.export:
         _export(store, Path(options.export), experiment.name)
@@ -192,16 +188,3 @@ def _export(store: Store, file: Path, experiment: str) -> None:
 def _say(line: str) -> None:
     print(line, flush=True)
     sys.stderr.flush()
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Take a request to end, as batch systems send it, like Ctrl-C: checkpoints are written."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
