@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,11 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from erfbook import claims, parameters
+from erfbook import claims, cli, parameters
 from erfbook.book import (
     build,
     execute,
@@ -252,7 +254,22 @@ def test_work_that_fails_in_a_notebook_keeps_what_ran_until_then(project):
     assert (project.build / "failed" / f"{NAMES[0]}.ipynb").exists()
 
 
-def test_an_interrupted_build_leaves_nothing_half_made_and_goes_on(project):
+def children(process):
+    """Return the processes that one has started, and those that these have."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")  # any thread may have started one
+    found = [child for task in tasks for child in task.read_text().split()]
+    return [*map(int, found), *(c for n in found for c in children(int(n)))]
+
+
+def is_gone(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_half_made_and_goes_on(project, kind):
     process = subprocess.Popen(
         [sys.executable, "-m", "erfbook", "build", "--profile", "smoke", "-j", "2"],
         env={**os.environ, "SLEEP": "60"},
@@ -264,14 +281,103 @@ def test_an_interrupted_build_leaves_nothing_half_made_and_goes_on(project):
     while not list(project.executed.rglob(".erfbook-*/*")) and time.monotonic() < deadline:
         time.sleep(0.2)
     time.sleep(4)
-    process.send_signal(signal.SIGINT)
+    started = children(process.pid)
+    process.send_signal(kind)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
+    assert len(started) >= 2 and all(map(is_gone, started))
+    assert not list(project.executed.rglob(".erfbook-*"))
     assert errors.strip().splitlines()[-1].startswith("erfbook: error: interrupted")
     assert "Traceback" not in errors
     assert not list(project.executed.rglob("*.ipynb"))
     build.execute_all(project, [plan(project)], jobs=1)
     assert results.read(project.executed / "smoke" / f"{NAMES[0]}.ipynb")
+
+
+def test_what_a_killed_run_has_left_is_removed_by_the_next(project, tmp_path):
+    command = [sys.executable, "-m", "erfbook", "run", NAMES[0], "--profile", "smoke"]
+    with subprocess.Popen(
+        [*command, "-o", tmp_path / "out"],
+        env={**os.environ, "SLEEP": "60"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.rglob(".erfbook-*/*")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        for child in (*children(process.pid), process.pid):
+            os.kill(child, signal.SIGKILL)
+    assert list((tmp_path / "out").glob(".erfbook-*"))
+    output = tmp_path / "out" / "x.ipynb"
+    execute.execute(project, plan(project), output)
+    assert list((tmp_path / "out").iterdir()) == [output]
+
+
+def test_a_run_that_comes_to_nothing_leaves_no_empty_folder(project, tmp_path):
+    project.notebooks[NAMES[0]].write_text(
+        "# %%\nfrom erfbook import errors\nraise errors.UserError('no')\n"
+    )
+    with pytest.raises(UserError, match=f"notebook {NAMES[0]}: no"):
+        execute.execute(project, plan(project), tmp_path / "here" / "below" / "x.ipynb")
+    assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize("words", [("run", NAMES[0]), ("build",)])
+def test_a_notebook_reads_the_data_that_the_caller_named_from_elsewhere(project, tmp_path, words):
+    """The kernel, and a build's workers, work in the checkout."""
+    (tmp_path / "elsewhere" / "data").mkdir(parents=True)
+    for notebook in project.notebooks.values():
+        with notebook.open("a") as file:
+            file.write(
+                "# %%\nfrom erfbook.datasets import catalogue, places\n"
+                "raise RuntimeError(f'{places.data_roots()} {catalogue.table_path()}')\n"
+            )
+    done = subprocess.run(
+        [sys.executable, "-m", "erfbook", *words, "--profile", "smoke"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "elsewhere",
+        env={
+            **os.environ,
+            "ERFBOOK_DATA": "data",
+            "ERFBOOK_DATASETS": "../table.toml",
+            "XDG_CACHE_HOME": "cache",
+            "ERFBOOK_ROOT": "..",
+        },
+    )
+    here = tmp_path / "elsewhere"
+    assert done.returncode == 1
+    assert f"'{here}/data'" in done.stderr and f"'{here}/cache/erfbook/data'" in done.stderr
+    assert f"{here}/../table.toml" in done.stderr
+
+
+def test_a_data_set_named_from_elsewhere_has_the_same_digest(project, monkeypatch):
+    (project.root / "set").mkdir()
+    (project.root / "set" / "train.parquet").write_text("x")
+    monkeypatch.setenv("ERFBOOK_DATA", str(project.root / "set"))
+    absolute = fingerprint.of_data()
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("ERFBOOK_DATA", "set")
+    assert fingerprint.of_data() == absolute != "embedded"
+    monkeypatch.setenv("HOME", str(project.root))
+    monkeypatch.setenv("ERFBOOK_DATA", "~/set")
+    assert fingerprint.of_data() == absolute
+
+
+def test_the_printed_remedy_can_be_pasted(project, tmp_path):
+    given = {"kernels": (5,), "random_depths": (5, 10), "seed": 3}
+    execution = execute.plan(project, NAMES[0], "smoke", given)
+    error = SimpleNamespace(source="x", exec_count=1, ename="E", evalue="e")
+    said = execute._explain(execution, error, tmp_path / "x.ipynb")
+    remedy = next(line for line in said.splitlines() if "run just it again" in line)
+    words = shlex.split(remedy.partition(": ")[2])
+    options = cli._parser(words[1:]).parse_args(words[1:])
+    assert words[0] == "erfbook" and "-p kernels 5 -p random_depths 5,10" in remedy
+    overrides = cli._overrides(parameters.of(NAMES[0]), options.pairs)
+    assert execute.plan(project, NAMES[0], options.profile, overrides) == execution
+    odd = execute.Execution(NAMES[0], "smoke", {"name": "it's; two words"})
+    remedy = execute._explain(odd, error, tmp_path).split("again: ")[1].splitlines()[0]
+    assert shlex.split(remedy)[-1] == "it's; two words"
 
 
 def test_a_notebook_that_says_much_on_its_error_stream_does_not_block_the_build(project):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import logging
 import os
+import platform
+import shlex
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +18,9 @@ from typing import Any
 
 from erfbook import parameters
 from erfbook.book import fingerprint, reading, results
-from erfbook.book.paths import Project
+from erfbook.book.paths import Project, absolute_places
 from erfbook.errors import RunError, UserError
+from erfbook.records.files import is_alive
 
 Progress = Callable[[int, int], None]  # cells done, cells in all
 
@@ -63,9 +68,8 @@ def execute(
     # A write that fails in a callback reaches us as an error too; its traceback would come first.
     logging.getLogger("tornado").setLevel(logging.CRITICAL)
     values = {"profile": execution.profile, **execution.overrides}
-    _make_folder(output.parent)
-    with tempfile.TemporaryDirectory(prefix=".erfbook-", dir=output.parent) as folder:
-        source, made = Path(folder) / "source.ipynb", Path(folder) / output.name
+    with _stage(output.parent) as folder:
+        source, made = folder / "source.ipynb", folder / output.name
         n_cells = _convert(project.notebooks[execution.notebook], source)
         done = iter(range(1, n_cells + 1))
         with _kernel_environment() as kernel:
@@ -111,6 +115,30 @@ def is_current(path: Path, key: str, project: Project) -> bool:
     return noted is not None and reading.is_unchanged(project, noted)
 
 
+@contextlib.contextmanager
+def _stage(folder: Path) -> Iterator[Path]:
+    """Yield a hidden folder to work in, on the disk of ``folder``, which is made.
+
+    Nothing of it is left, nor an empty ``folder`` where the work fails. What a killed process of
+    this machine has left is removed.
+    """
+    fresh = [place for place in (folder, *folder.parents) if not place.exists()]
+    _make_folder(folder)
+    mark = f".erfbook-{platform.node()}-"
+    for left in folder.glob(f"{glob.escape(mark)}*"):
+        words = left.name.removeprefix(mark).split("-")
+        if words[0].isdigit() and not is_alive(int(words[0])):
+            shutil.rmtree(left, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{mark}{os.getpid()}-", dir=folder) as stage:
+            yield Path(stage)
+    except BaseException:
+        for place in fresh:
+            with contextlib.suppress(OSError):  # something else has come into it
+                place.rmdir()
+        raise
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,13 +174,14 @@ def _finish(path: Path, key: str, execution: Execution) -> None:
 def _kernel_environment() -> Iterator[dict[str, Any]]:
     """Shield the kernel from the user's own start-up files and from other users of the machine.
 
+    It works in the checkout, and still reads the data that the caller named from another folder.
     The kernel talks over sockets in a private folder instead of TCP ports; its path is short, as
     such sockets need it. Yields what the kernel's manager must be told.
     """
     from traitlets.config import Config
 
     with tempfile.TemporaryDirectory(prefix="erfbook-") as folder:
-        wanted = {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder}
+        wanted = {**absolute_places(), "IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder}
         wanted["JUPYTER_PREFER_ENV_PATH"] = "1"
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
@@ -167,11 +196,17 @@ def _kernel_environment() -> Iterator[dict[str, Any]]:
 
 
 def _explain(execution: Execution, error: Any, kept: Path) -> str:
-    words = [f"erfbook run {execution.notebook} --profile {execution.profile}"]
-    words += [f"-p {name} {value}" for name, value in execution.overrides.items()]
+    words = ["erfbook", "run", execution.notebook, "--profile", execution.profile]
+    for name, value in execution.overrides.items():
+        words += ["-p", name, _word(value)]
     source = "\n".join(f"    {line}" for line in str(error.source).rstrip().splitlines())
     return (
         f"notebook {execution.notebook} failed in cell {error.exec_count}: "
         f"{error.ename}: {error.evalue}\n{source}\n"
-        f"  run just it again: {' '.join(words)}\n  what ran until then: {kept}"
+        f"  run just it again: {shlex.join(words)}\n  what ran until then: {kept}"
     )
+
+
+def _word(value: Any) -> str:
+    """Return a parameter's value as the command line takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
