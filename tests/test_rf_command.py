@@ -490,3 +490,38 @@ def test_shapes_only_keeps_the_values_a_constructor_computes(folder):
     assert model.order.tolist() == [1, 0, 2] and model.conv.weight.is_meta
     looked = models.load_model("tables.py:looks", shapes_only=True)  # needs its weights
     assert looked.scale > 0 and math.isfinite(looked.scale)
+
+
+OWN = """
+import torch
+from torch import nn
+class Thrice(nn.Module):
+    def __init__(s): super().__init__(); s.c = nn.Conv2d(3, 3, 3)
+    def forward(s, x): return s.c(s.c(s.c(x)))
+class Summed(nn.Module):
+    def forward(s, x): return x.cumsum(3)
+"""
+
+
+def test_a_call_is_chosen_by_the_name_in_the_table_and_named_in_the_details(tmp_path, capsys):
+    from erfbook.cli import main
+
+    (tmp_path / "own.py").write_text(OWN)
+    model = [f"{tmp_path / 'own.py'}:Thrice", "--input", "3x16x16"]
+    assert not main(["rf", *model, "--layer", "c (call 2)"])
+    text = capsys.readouterr().out
+    assert text.startswith("c (call 2) of ") and "5 px" in text
+    assert not main(["rf", *model, "--layer", "c"])
+    assert capsys.readouterr().out.startswith("c (call 3) of ")
+
+
+def test_an_operation_without_a_rule_is_told_with_the_commands_own_option(tmp_path, capsys):
+    from erfbook.cli import main
+
+    (tmp_path / "own.py").write_text(OWN)
+    model = [f"{tmp_path / 'own.py'}:Summed", "--input", "3x16x16"]
+    assert main(["rf", *model])
+    said = capsys.readouterr().err
+    assert "aten.cumsum has no rule: it sums" in said and "--unknown global takes" in said
+    assert "unknown='global'" not in said and "register" not in said
+    assert not main(["rf", *model, "--unknown", "global"])

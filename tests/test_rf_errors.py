@@ -196,3 +196,59 @@ def test_a_failed_analysis_leaves_the_model_as_it_was():
         rf.analyze(model, (3, 8, 8))
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Conv2d(3, 3, 3)
+
+    def forward(self, x):
+        return self.c(self.c(self.c(x)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: nn.ModuleList([Net()]), "ModuleList has no forward, so there is nothing to run"),
+        (lambda: nn.ModuleDict({"a": Net()}), "ModuleDict has no forward"),
+        (lambda: Takes(lambda x: x + torch.from_numpy(x.numpy())), "looks at values"),
+        (lambda: Takes(lambda x: {}["nope"]), r"the model stopped on .*: KeyError: 'nope'"),
+        (lambda: torch.jit.script(Net()), "the model is TorchScript"),
+        (lambda: torch.jit.trace(Net(), torch.zeros(1, 3, 9, 9)), "the model is TorchScript"),
+        (lambda: nn.Sequential(torch.jit.script(Net())), "module '0' is TorchScript"),
+    ],
+)
+def test_the_reason_is_the_true_one(model, message):
+    with pytest.raises(rf.TraceError, match=message) as error:
+        rf.analyze(model(), (3, 16, 16))
+    assert not isinstance(error.value, rf.InputError) and "refused" not in one_line(error)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_compiled_model_is_the_model_that_was_compiled():
+    field = rf.analyze(torch.compile(Net()), (3, 16, 16))[""]
+    assert field.size == (7, 7)
+
+
+def test_every_output_has_a_name_however_deep_it_lies():
+    def nested(x):
+        a, b = x[:, :, 1:], x[:, :, 2:]
+        return {"feats": [a, b], "out": b, "n": 3, "none": None, "deep": {"x": (a, {"y": b})}}
+
+    names = ["[feats][0]", "[feats][1]", "[out]", "[deep][x][0]", "[deep][x][1]"]
+    report = rf.analyze(Takes(nested), (1, 8, 8))
+    assert list(report) == names
+    assert report["[feats][0]"].padding == (-1, 0) and report["(model)[out]"].padding == (-2, 0)
+
+
+def test_each_call_of_a_module_is_found_by_the_name_that_the_table_gives_it():
+    report = rf.analyze(Net(), (3, 16, 16))
+    sizes = [report[f"c (call {i})"].size for i in (1, 2, 3)]
+    assert sizes == [(3, 3), (5, 5), (7, 7)] and report["c"].call == 2
+    assert report["(model)"] is report[""] and "c (call 2)" in report
+    assert rf.tiling(report, "c (call 2)").after == (4, 4)
+    assert rf.smallest_input(Net(), (3, 16, 16), "c (call 2)") == (7, 7)  # call 3 needs them
+    with pytest.raises(KeyError, match="no layer 'c \\(call 4\\)'"):
+        report["c (call 4)"]

@@ -23,6 +23,7 @@ from erfbook import rf
 from erfbook.errors import UserError
 from erfbook.models import load_model
 from erfbook.rf import details, drawing, printing
+from erfbook.rf.recorder import NoRuleError
 
 LARGEST_SIDE = 1_000_000  # px
 WRAPPER = "file.py:callable"
@@ -114,6 +115,11 @@ def _analyze(
 ) -> rf.Report:
     try:
         report = rf.analyze(model, input_size, unknown=options.unknown)
+    except NoRuleError as error:
+        why = " ".join(error.why.split())
+        raise UserError(
+            f"{options.model}: {why}; --unknown global takes its result as global"
+        ) from error
     except ValueError as error:
         hint = f"; here, name a {WRAPPER} that supplies them" if "args=" in str(error) else ""
         raise UserError(f"{options.model}: {' '.join(str(error).split())}{hint}") from error
@@ -156,7 +162,7 @@ def _text(
     title = f"{options.model}, input {options.input}, {'train' if options.train else 'eval'} mode"
     if options.format == "table":
         if found and field is not None:
-            return details.to_text(f"{field.path or printing.MODEL} of {title}", field, found)
+            return details.to_text(f"{report.name(field)} of {title}", field, found)
         width = shutil.get_terminal_size((100, 24)).columns
         table = printing.to_table(report, every=options.all, depth=options.depth, width=width)
         return f"{title}\n\n{table}"

@@ -27,7 +27,6 @@ PER_AXIS = {"grid", "size", "stride", "padding", "global_axes", "period", "unit"
 PER_AXIS |= {"smallest_input", "tile_multiple", "tile_before", "tile_after"}
 RANGES = {"region", "region_in_image"}
 MOST_ROWS = 30  # of a table that is read at a glance; chosen by us
-MODEL = "(model)"  # how a table names the model itself, whose module path is empty
 
 
 def record(field: Field) -> dict[str, Any]:
@@ -92,12 +91,11 @@ def to_table(report: Report, *, every: bool = False, depth: int | None = None, w
     fields = report.fields
     shown, depth = (list(fields), None) if every else _choose(fields, depth)
     head = ("layer", "grid", "size", "stride", "padding", "note")
-    repeated = {f.path for f in fields if f.call}
     rows, last = [], ""
     for f in shown:
         note = _note(f)
         again = bool(note) and note == last
-        rows.append((_name(f, repeated), *columns(f), "as above" if again else note))
+        rows.append((report.name(f), *columns(f), "as above" if again else note))
         last = note
     lines = _aligned([head, *rows], width)
     lines.insert(1, "-" * max(map(len, lines)))
@@ -160,11 +158,6 @@ def _depth(path: str) -> int:
     """Return 0 for the model itself, 1 for its children."""
     module = path.partition("[")[0]
     return len(module.split(".")) if module else 0
-
-
-def _name(field: Field, repeated: set[str]) -> str:
-    name = MODEL + field.path if _depth(field.path) == 0 else field.path
-    return f"{name} (call {field.call + 1})" if field.path in repeated else name
 
 
 def columns(field: Field) -> tuple[str, str, str, str]:

@@ -39,6 +39,16 @@ class TraceError(ValueError):
     """A model whose receptive fields cannot be found; the message names the place and the cause."""
 
 
+class NoRuleError(TraceError):
+    """An operation that cannot be followed; ``why`` names it without the ways out."""
+
+    def __init__(self, why: str, name: str) -> None:
+        super().__init__(
+            f"{why}; register one with erfbook.rf.register({name!r}), or pass unknown='global'"
+        )
+        self.why = why
+
+
 @dataclass
 class _Kept:
     """What is known of one tensor.
@@ -283,9 +293,7 @@ class Recorder(TorchDispatchMode):
         why = f"{name}{where} has no rule" + (f": {reason}" if reason else "")
         if self.unknown == "global":
             return why
-        raise TraceError(
-            f"{why}; register one with erfbook.rf.register({name!r}), or pass unknown='global'"
-        )
+        raise NoRuleError(why, name)
 
     # -- what is kept ------------------------------------------------------------------------------
 

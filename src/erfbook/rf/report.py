@@ -6,7 +6,7 @@ import difflib
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,8 @@ from erfbook.rf.fields import Field, make_field
 from erfbook.rf.graph import Graph
 from erfbook.rf.propagate import State, merge, propagate
 from erfbook.rf.trace import trace
+
+MODEL = "(model)"  # how a table names the model itself, whose module path is empty
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,19 @@ class Report:
         return self.fields[self.index(path)]
 
     def __contains__(self, path: str) -> bool:
-        return any(f.path == path for f in self.fields)
+        return any(path in (f.path, self.name(f)) for f in self.fields)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(f.path for f in self.fields))
+
+    def name(self, field: Field) -> str:
+        """Return how a table names a call: ``conv (call 2)`` where a module is called again."""
+        path = field.path if field.path.partition("[")[0] else MODEL + field.path
+        return f"{path} (call {field.call + 1})" if field.path in self._repeated else path
+
+    @cached_property
+    def _repeated(self) -> set[str]:
+        return {f.path for f in self.fields if f.call}
 
     def calls(self, path: str) -> tuple[Field, ...]:
         """Return the field of every call of a module that is used more than once."""
@@ -88,12 +99,13 @@ class Report:
         return pd.DataFrame(rows)
 
     def index(self, path: str) -> int:
-        """Return the position in ``fields`` of a module's last call.
+        """Return the position in ``fields`` of a module's last call, or of the call of that name.
 
         Raises:
             KeyError: no such module was called; the nearest names are given.
         """
         found = [i for i, f in enumerate(self.fields) if f.path == path]
+        found = found or [i for i, f in enumerate(self.fields) if self.name(f) == path]
         if not found:
             close = difflib.get_close_matches(str(path), list(self), n=3, cutoff=0.4)
             hint = f"nearest: {', '.join(map(repr, close))}" if close else f"see {list(self)[:8]}"

@@ -7,8 +7,12 @@ are never touched.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from math import prod
 from typing import Any
 
@@ -22,6 +26,8 @@ from erfbook.rf.graph import Call, Graph
 from erfbook.rf.layout import Layout, Unknown
 from erfbook.rf.positions import restore, to_axis, unroll
 from erfbook.rf.recorder import Circular, Recorder, TraceError
+
+_META = re.compile(r"meta (tensor|device)", re.IGNORECASE)  # in PyTorch's own messages
 
 
 class InputError(TraceError):
@@ -59,6 +65,7 @@ def trace(
         raise ValueError(
             f"input_size must be (channels, *spatial) with 1 to 3 spatial axes, not {input_size!r}"
         )
+    _check_module(model)
     _check_arguments(model, args, kwargs or {})
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.float32)
@@ -72,7 +79,7 @@ def trace(
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), torch.device("meta"), recorder, Circular(recorder):
+        with torch.no_grad(), _uncompiled(), torch.device("meta"), recorder, Circular(recorder):
             # Ties are left alone: a module reached by several paths would be swapped once for
             # each of them and could not be put back. What is not swapped turns meta on the fly.
             functional_call(model, meta, (image, *rest), named, tie_weights=False)
@@ -85,6 +92,31 @@ def trace(
         for handle in handles:
             handle.remove()
     return recorder.graph
+
+
+def _check_module(model: nn.Module) -> None:
+    """Refuse a module whose operations cannot be seen, or that has none."""
+    name = type(model).__name__
+    scripted = next((p for p, m in model.named_modules() if _is_scripted(m)), None)
+    if scripted is not None:
+        where = f"module {scripted!r}" if scripted else "the model"
+        raise TraceError(
+            f"{where} is TorchScript (torch.jit.script or torch.jit.trace), whose operations "
+            f"cannot be followed: analyse the module that it was made from"
+        )
+    if type(model).forward is nn.Module.forward and "forward" not in vars(model):
+        raise TraceError(f"{name} has no forward, so there is nothing to run: analyse its parts")
+
+
+def _is_scripted(module: nn.Module) -> bool:
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def _uncompiled():
+    """Let what torch.compile has made run as it was written."""
+    if "torch._dynamo" not in sys.modules:  # nothing has been compiled
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 def _check_arguments(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -195,8 +227,12 @@ def _named_tensors(path: str, output) -> list[tuple[str, torch.Tensor]]:
         return [(path, output)]
     if hasattr(output, "_asdict"):
         output = output._asdict()
-    items = output.items() if isinstance(output, dict) else enumerate(tree_flatten(output)[0])
-    return [(f"{path}[{key}]", t) for key, t in items if isinstance(t, torch.Tensor)]
+    if dataclasses.is_dataclass(output):
+        output = {f.name: getattr(output, f.name) for f in dataclasses.fields(output)}
+    if isinstance(output, dict):
+        return [named for key, t in output.items() for named in _named_tensors(f"{path}[{key}]", t)]
+    leaves = enumerate(tree_flatten(output)[0]) if isinstance(output, list | tuple) else ()
+    return [(f"{path}[{i}]", t) for i, t in leaves if isinstance(t, torch.Tensor)]
 
 
 def _to_meta(tensor: torch.Tensor) -> torch.Tensor:
@@ -215,8 +251,13 @@ def _explained(error: Exception, recorder: Recorder, input_size) -> TraceError:
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if not isinstance(error, RuntimeError | ValueError | AssertionError):
         text = f"{type(error).__name__}: {text}"
-    if isinstance(error, NotImplementedError) or "meta tensor" in text.lower():
+    if "is missing the required" in text:
+        return TraceError(f"{where} calls a module without a forward: {text}")
+    if isinstance(error, NotImplementedError) or _META.search(text):
         return TraceError(f"{where} looks at values, so its operations depend on the data: {text}")
+    refusals = RuntimeError | ValueError | AssertionError | IndexError | TypeError
+    if isinstance(error, RecursionError) or not isinstance(error, refusals):
+        return TraceError(f"{where} stopped on an input of size {tuple(input_size)}: {text}")
     return InputError(
         f"{where} refused an input of size {tuple(input_size)}, "
         f"of which it got a tensor of shape {given}: {text}"
