@@ -3,6 +3,7 @@
 What must never be is a pixel that reaches a unit and is not said to.
 """
 
+import numpy as np
 import pytest
 import rf_blocks as blocks
 import torch
@@ -148,6 +149,16 @@ EXACT = {
         PLANE,
         Do("", lambda x, m: m(x, output_size=(14, 18)), nn.ConvTranspose2d(2, 2, 3, 2, 1)),
     ),
+}
+mask = torch.tensor([True, False, True, True, False, True, False])
+EXACT |= {
+    "channels in another order": (PLANE, Do("", lambda x, m: m(x[:, [1, 0]]), wide)),
+    "a list of rows": (PLANE, lambda x: x[:, :, [3, 0, 5]]),
+    "a literal index": (PLANE, lambda x: x[:, :, torch.tensor([3, 0, 5])]),
+    "an array of rows": (PLANE, lambda x: x[:, :, np.array([3, 0, -1])]),
+    "a constant mask": (PLANE, lambda x: x[:, :, mask]),
+    "a literal mask": (PLANE, lambda x: x[:, [False, True]]),
+    "a mask in a buffer": (PLANE, Indexed(lambda x, i: x[:, :, torch.arange(7) >= i.min() + 2])),
 }
 MARKED = {  # more is said than is read, and an axis is said to be global
     "gather": (PLANE, Indexed(lambda x, i: torch.take_along_dim(x, i.view(1, 1, 1, 3), 3))),

@@ -61,7 +61,10 @@ def unroll(build: Builder, layout: Layout, dim: int, axis: int | None = None) ->
     wanted = [f.axis for f in layout.dims[dim] if f.axis is not None and axis in (None, f.axis)]
     n_positions = prod(f.size for f in layout.dims[dim] if f.axis in wanted)
     if n_positions * len(layout.distinct) > MOST_POSITIONS:
-        raise Unknown("it would take too many positions apart")
+        raise Unknown(
+            f"it would take {n_positions * len(layout.distinct):,} positions apart, and at most "
+            f"{MOST_POSITIONS:,} are"
+        )
     for one in wanted:
         layout = _unroll_digit(build, layout, dim, one)
     return layout

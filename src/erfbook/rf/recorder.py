@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -113,6 +112,15 @@ class Recorder(TorchDispatchMode):
         if not real.dtype.is_floating_point and real.numel() <= MOST_VALUES and not real.is_meta:
             self._kept.setdefault(id(meta), _Kept(meta, None, 0, _memory(meta)))
             self._values[id(meta)] = real.detach().cpu().numpy()
+
+    def values_of(self, tensor: torch.Tensor) -> np.ndarray | None:
+        """Return the values of a whole-number constant, where they are known."""
+        if not tensor.is_meta:
+            with _disable_current_modes():
+                return tensor.numpy(force=True)
+        kept = self._kept.get(id(tensor))
+        known = kept is not None and kept.memory == _memory(tensor)
+        return self._values.get(id(tensor)) if known else None
 
     def layout_of(self, tensor: torch.Tensor) -> Layout | None:
         """Return the layout of a tensor, or None where it does not depend on the input."""
@@ -388,19 +396,3 @@ def _copied(op: Op) -> list[Layout]:
         return [join(op.build, given, op.shape)]
     nothing = op.build.nothing((1,) * op.build.n_axes)
     return [uniform(nothing, channels(op.shape), op.build.n_axes)]
-
-
-class Circular(TorchFunctionMode):
-    """Gives padding by the other end to the recorder before PyTorch takes it apart."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is torch.nn.functional.pad:
-            given = dict(zip(("input", "pad", "mode"), args, strict=False)) | kwargs
-            if given.get("mode") == "circular" and given["input"].device.type == "meta":
-                return self.recorder.record_pad(given["input"], list(given["pad"]))
-        return func(*args, **kwargs)

@@ -22,10 +22,11 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_map
 
 from erfbook.rf.builder import Builder
+from erfbook.rf.functions import Functions
 from erfbook.rf.graph import Call, Graph
 from erfbook.rf.layout import Layout, Unknown
 from erfbook.rf.positions import restore, to_axis, unroll
-from erfbook.rf.recorder import Circular, Recorder, TraceError
+from erfbook.rf.recorder import Recorder, TraceError
 
 _META = re.compile(r"meta (tensor|device)", re.IGNORECASE)  # in PyTorch's own messages
 
@@ -79,7 +80,7 @@ def trace(
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), _uncompiled(), torch.device("meta"), recorder, Circular(recorder):
+        with torch.no_grad(), _uncompiled(), torch.device("meta"), recorder, Functions(recorder):
             # Ties are left alone: a module reached by several paths would be swapped once for
             # each of them and could not be put back. What is not swapped turns meta on the fly.
             functional_call(model, meta, (image, *rest), named, tie_weights=False)
