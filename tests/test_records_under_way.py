@@ -1,6 +1,8 @@
 """Runs under way: one process a run, taken up after any end, their time told right."""
 
 import contextlib
+import errno
+import json
 import os
 import signal
 import time
@@ -15,8 +17,11 @@ from toy_experiment import toy, uninterrupted
 
 from erfbook.errors import UserError
 from erfbook.experiments.registry import Workspace, choose_device, make, obtain
-from erfbook.records import Busy, Store, UnderWay, Unwritable
+from erfbook.records import Busy, Store, UnderWay, Unwritable, export, merge
 from erfbook.records.under_way import find_under_way
+from erfbook.records.words import duration
+from erfbook.sweep.local import sweep_here
+from erfbook.sweep.plan import lay_out
 from erfbook.training import Paused
 
 
@@ -222,6 +227,42 @@ def test_a_damaged_account_costs_only_the_time_told(store, clock):
     record = make(experiment, config, 0, store, Workspace(), clock=clock)
     assert record.metrics["value"] == uninterrupted(config, 0)
     assert record.metrics["n_resumed"] == 1 and "pieces" not in record.provenance
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", -1, "x", None])
+def test_an_account_of_impossible_times_costs_only_the_time_told(store, clock, seconds):
+    experiment = toy(n_steps=5)
+    config = experiment.plans["laptop"][0][0]
+    with pytest.raises(Paused):
+        make(experiment, config, 0, store, Workspace(deadline=clock.now + 3), clock=clock)
+    (run,) = find_under_way(store.folder)
+    head = json.loads(run.account.read_text())
+    run.account.write_text(json.dumps({**head, "pieces": [{"seconds": seconds}]}))
+    assert run.seconds() == 0.0 and duration(run.seconds())
+    archive = store.folder.with_name("all.zip")
+    made = export(store, archive, with_checkpoints=True)
+    assert made.n_under_way == 1
+    run.account.write_text(json.dumps({**head, "pieces": [{"seconds": seconds}]}))
+    other = Store(store.folder.with_name("other"))
+    assert "not an account of a run" in merge(store.folder, other).bad[0]
+    assert not find_under_way(other.folder)
+
+
+def test_a_disk_that_is_full_from_the_start_ends_a_sweep_at_once(store, monkeypatch):
+    """It is no failed run, after which the next would be tried; and no empty lock is left."""
+    experiment = toy()
+    write = os.write
+
+    def refuse(handle, content):
+        if content.startswith(b"process "):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(handle, content)
+
+    monkeypatch.setattr("erfbook.records.under_way.os.write", refuse)
+    runs = lay_out(experiment, "laptop", store, "A")
+    with pytest.raises(Unwritable, match=r"cannot write .*\.lock: No space left on device"):
+        sweep_here(experiment, runs, store, device=torch.device("cpu"))
+    assert not [path for path in store.folder.rglob("*") if path.is_file()]
 
 
 def test_a_device_that_is_not_there_is_named():

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from erfbook.errors import UserError
-from erfbook.records import plain
 from erfbook.records.archive import Source, open_source, write_archive
 from erfbook.records.compare import Conflict
 from erfbook.records.files import write_whole
 from erfbook.records.npz import Damaged, decode
 from erfbook.records.record import RESERVED, Record
 from erfbook.records.store import Store
-from erfbook.records.under_way import Busy, UnderWay, find_under_way, read_account
+from erfbook.records.under_way import Busy, UnderWay, find_under_way, read_account, read_pieces
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,8 @@ def _merge_unfinished(
 ) -> None:
     """Take an unfinished run, unless it is finished here or has come further here."""
     try:
-        spec = read_account(found.read(members[".json"]))
+        account = found.read(members[".json"])
+        spec, (pieces, _) = read_account(account), read_pieces(account)
         if spec.key != key:
             raise Damaged(f"its account is that of {spec.experiment} {spec.key}")
         if any(name.startswith(f"{RESERVED}/{key}") for name in found.lost()):
@@ -167,7 +167,7 @@ def _merge_unfinished(
         return
     try:
         with run.hold(0):
-            if run.files() and run.seconds() >= _seconds(found, members):
+            if run.files() and run.seconds() >= sum(p["seconds"] for p in pieces):
                 result.notes.append(f"{line}: the checkpoint here has come as far, it is kept")
                 return
             run.clear()
@@ -176,11 +176,6 @@ def _merge_unfinished(
             result.under_way.append(line)
     except Busy as error:
         result.notes.append(f"{error}; its checkpoint is left out")
-
-
-def _seconds(found: Source, members: dict[str, str]) -> float:
-    head = plain.loads(found.read(members[".json"]))
-    return sum(float(piece["seconds"]) for piece in head["pieces"])
 
 
 def _copy(found: Source, member: str, path: Path) -> None:

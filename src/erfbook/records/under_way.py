@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import socket
 import time
@@ -174,7 +175,8 @@ class UnderWay:
                 return -1
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 return None
-            raise RunError(f"cannot lock {self._lock}: {error.strerror}") from error
+            self._lock.unlink(missing_ok=True)
+            raise Unwritable(f"cannot write {self._lock}: {error.strerror}") from error
 
     def _who(self) -> str:
         with contextlib.suppress(OSError):
@@ -183,13 +185,9 @@ class UnderWay:
 
     def _read(self) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """Return the finished pieces, and the one that began; none where that is not known."""
-        try:
-            head = plain.loads(self.account.read_bytes())
-            pieces = [{**piece, "seconds": float(piece["seconds"])} for piece in head["pieces"]]
-            began = head["open"]
-            return pieces, None if began is None else {**began, "began": float(began["began"])}
-        except (OSError, ValueError, LookupError, TypeError):
-            return [], None  # the time is told as far as it is known; checkpoints check themselves
+        with contextlib.suppress(OSError, Damaged):
+            return read_pieces(self.account.read_bytes())
+        return [], None  # the time is told as far as it is known; checkpoints check themselves
 
     def _write(self, pieces: list[dict[str, Any]], began: Mapping[str, Any] | None) -> None:
         spec = {name: getattr(self.spec, name) for name in Spec.__dataclass_fields__}
@@ -218,6 +216,28 @@ def read_account(content: bytes) -> Spec:
         return Spec(**plain.loads(content)["spec"])
     except (ValueError, LookupError, TypeError) as error:
         raise Damaged(f"it is not an account of a run: {error}") from error
+
+
+def read_pieces(content: bytes) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Return the finished pieces that an account tells of, and the one that began.
+
+    Raises:
+        Damaged: it is not an account.
+    """
+    try:
+        head = plain.loads(content)
+        pieces = [{**piece, "seconds": _time(piece["seconds"])} for piece in head["pieces"]]
+        began = head["open"]
+        return pieces, None if began is None else {**began, "began": _time(began["began"])}
+    except (ValueError, LookupError, TypeError) as error:
+        raise Damaged(f"it is not an account of a run: {error}") from error
+
+
+def _time(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{value!r} is no time")
+    return seconds
 
 
 def _newest(files: list[Path]) -> float:
