@@ -412,7 +412,8 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(project):
     words = [sys.executable, "-m", "erfbook", "run", NAMES[0], "--profile", "smoke"]
     done = subprocess.run(words, capture_output=True, text=True, preexec_fn=fill)
     assert done.returncode == 1
-    assert "erfbook: error: cannot write" in done.stderr
+    output = project.build / "runs" / f"{NAMES[0]}.ipynb"
+    assert f"erfbook: error: cannot write {output}: File too large; nothing" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((project.build / "runs").rglob("*.ipynb"))
 
@@ -432,6 +433,7 @@ def first_whole_number():
         (["run", NAMES[0], "--profile", "labtop"], "did you mean 'laptop'?"),
         (["run"], "name a notebook"),
         (["run", NAMES[0], "-o", "/proc/nowhere"], "cannot"),
+        (["run", NAMES[0], "-o", "o" * 300], "ooo: File name too long; name another"),
         (["build", "--profile", "huge"], "profile must be one of smoke, laptop, paper"),
         (["build", "-j", "0"], "--jobs must be at least 1"),
         (["buld"], "invalid choice: 'buld'"),

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from erfbook import parameters, profiles
 from erfbook.errors import RunError, UserError
 
+_NAMES = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL}
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM}
 
 _MODULES = {
@@ -39,10 +40,11 @@ class _Parser(argparse.ArgumentParser):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 failed, 2 bad input, 130 interrupted."""
+    options = argparse.Namespace()
     try:
         words = sys.argv[1:] if words is None else list(words)
         with _stopped_by_sigterm():
-            options = _parser(words).parse_args(words)
+            _parser(words).parse_args(words, options)
             return options.handler(options) or 0
     except UserError as error:
         return _complain(str(error), 2)
@@ -54,9 +56,11 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
+        if error.errno in _NAMES and error.filename is not None:
+            return _complain(f"cannot use {error.filename}: {error.strerror}; name another", 2)
         if error.errno not in _DISK:
             raise
-        place = error.filename or "the output"
+        place = error.filename or _name_outputs(options)
         return _complain(f"cannot write {place}: {error.strerror}; nothing half-made is kept", 1)
 
 
@@ -71,6 +75,12 @@ def _stopped_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _name_outputs(options: argparse.Namespace) -> str:
+    """Return what was to be written: a full disk does not say to which file it had no room."""
+    given = (getattr(options, name, None) for name in ("output", "svg", "readme"))
+    return " or ".join(str(name) for name in given if name) or "the output"
 
 
 def _complain(message: str, code: int) -> int:

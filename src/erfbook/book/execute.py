@@ -20,7 +20,7 @@ from erfbook import parameters
 from erfbook.book import fingerprint, reading, results
 from erfbook.book.paths import Project, absolute_places
 from erfbook.errors import RunError, UserError
-from erfbook.records.files import is_alive
+from erfbook.records.files import Unwritable, is_alive
 
 Progress = Callable[[int, int], None]  # cells done, cells in all
 
@@ -57,6 +57,7 @@ def execute(
     """Execute a notebook into ``output``, which appears whole or not at all.
 
     Raises:
+        Unwritable: there is no room for it.
         RunError: a cell failed; the part that ran is kept under the build folder's ``failed``.
         UserError: the notebook itself says what it was given and can't use.
     """
@@ -68,7 +69,7 @@ def execute(
     # A write that fails in a callback reaches us as an error too; its traceback would come first.
     logging.getLogger("tornado").setLevel(logging.CRITICAL)
     values = {"profile": execution.profile, **execution.overrides}
-    with _stage(output.parent) as folder:
+    with _naming(output), _stage(output.parent) as folder:
         source, made = folder / "source.ipynb", folder / output.name
         n_cells = _convert(project.notebooks[execution.notebook], source)
         done = iter(range(1, n_cells + 1))
@@ -113,6 +114,19 @@ def is_current(path: Path, key: str, project: Project) -> bool:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
     return noted is not None and reading.is_unchanged(project, noted)
+
+
+@contextlib.contextmanager
+def _naming(output: Path) -> Iterator[None]:
+    """Name the file that was to be written where the system, having no room, names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise Unwritable(
+            f"cannot write {output}: {error.strerror}; nothing half-made is kept"
+        ) from error
 
 
 @contextlib.contextmanager
