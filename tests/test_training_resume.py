@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -157,6 +159,16 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(
     assert f"the checkpoint {path} is damaged and not used" in caplog.text
     assert (tmp_path / "x.run.damaged").exists()
     assert differing(found, whole) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"no archive", b"PK\x03\x04", pickle.dumps(print, 2)])
+def test_a_sound_checksum_over_what_torch_did_not_save_is_one_line(tmp_path, body):
+    path = tmp_path / "x.run"
+    digest = hashlib.sha256(body).hexdigest().encode()
+    path.write_bytes(b"erfbook-training-1 " + digest + b"\n" + body)
+    with pytest.raises(RunError, match=rf"the checkpoint {path} is .*; remove it to") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value) and path.exists()
 
 
 def test_with_both_checkpoints_damaged_the_run_starts_again(tmp_path, whole, caplog):

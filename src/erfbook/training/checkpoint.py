@@ -11,6 +11,7 @@ import hashlib
 import io
 import logging
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ import torch
 from erfbook.errors import RunError
 
 _HEAD = b"erfbook-training-1 "
+# What a safe load raises for bytes that torch.save did not write, or not in this version.
+_REFUSALS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError,
+             AttributeError)  # fmt: skip
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +78,8 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     A damaged file is renamed to ``NAME.damaged``, with a message, and the one before it is used.
 
     Raises:
-        RunError: a file is there and the machine does not let it be read.
+        RunError: a file is there and the machine does not let it be read, or it holds something
+            else than a run; it stays.
     """
     for candidate in (path, _beside(path, "previous")):
         try:
@@ -83,7 +88,14 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
             continue
         except OSError as error:
             raise RunError(f"cannot read the checkpoint {candidate}: {error.strerror}") from error
-        content = _unpacked(raw)
+        try:
+            content = _unpacked(raw)
+        except _REFUSALS as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RunError(
+                f"the checkpoint {candidate} is whole and holds no run: {reason}; remove it to "
+                "begin the run anew"
+            ) from error
         if content is not None:
             return content
         aside = _beside(path, "damaged")
