@@ -1,5 +1,6 @@
 """``erfbook sweep``: what it says, where records go, and what it refuses."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from toy_experiment import toy
 from erfbook import cli
 from erfbook.errors import UserError
 from erfbook.experiments import catalogue
-from erfbook.records import Store, merge
+from erfbook.experiments.registry import Workspace, make
+from erfbook.records import Store, UnderWay, merge
 from erfbook.records.under_way import find_under_way
 from erfbook.sweep import bare, command
 
@@ -87,11 +89,17 @@ def test_the_places_of_records_are_those_of_the_book(monkeypatch):
         (["tay"], "no experiment 'tay'; did you mean 'toy'?"),
         (["toy", "--budget", "soon"], "--budget must be a time such as 9m, 1h30m or 90s"),
         (["toy", "--budget", "0"], "--budget must be longer than '0'"),
+        (["toy", "--budget", "9" * 400 + "d"], "--budget must be at most 36500 d, not '99999"),
+        (["toy", "--into", "n" * 300], "nnn: File name too long; name another"),
         (["toy", "--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["toy", "--device", "abacus"], "device 'abacus' cannot be used"),
         (["toy", "--profile", "lab"], "toy has no profile 'lab'"),
         (["toy", "--into", "journal"], "--into journal is a file"),
         (["toy", "--export", "."], "--export . is a folder"),
+        (["toy", "--export", "/dev/full"], "--export /dev/full is no regular file; name a file"),
+        (["toy", "--export", "journal/x.zip"], "--export journal/x.zip cannot be written"),
+        (["toy", "--export", "/proc/nope/x.zip"], "--export /proc/nope/x.zip cannot be written"),
+        (["toy", "--device", "meta"], "device 'meta' cannot be used: it computes nothing"),
         (["toy", "--scheduler", "somewhere"], "--scheduler must be an address"),
         (["toy", "--scheduler", "none.yml"], "cannot read none.yml"),
     ],
@@ -101,6 +109,39 @@ def test_the_command_refuses_in_one_line(toys, capsys, words, line):
     assert call(*words) == 2
     printed = capsys.readouterr()
     assert line in printed.err and printed.err.count("\n") == 1
+
+
+def test_a_wrong_scheduler_is_refused_also_where_nothing_is_missing(toys, capsys):
+    assert call("toy", "--into", "mine") == 0
+    assert call("toy", "--into", "mine", "--scheduler", "nonsense") == 2
+    assert "--scheduler must be an address" in capsys.readouterr().err
+    assert call("toy", "--into", "mine", "--scheduler", "tcp://nobody:1") == 0  # none is needed
+
+
+def test_looking_whether_an_export_can_be_written_leaves_nothing(toys):
+    assert call("toy", "--into", "mine", "--export", "a/b/mine.zip", "--dry-run") == 0
+    assert not (toys / "a").exists() and not list(toys.glob(".*"))
+
+
+def test_what_another_sweep_has_made_meanwhile_counts_as_done(toys, monkeypatch, capsys):
+    """It holds the first run's lock when this one comes to it, and has made it at the end."""
+    experiment = catalogue.EXPERIMENTS["toy"]
+    config, seed = next(experiment.pairs("laptop"))
+    store = Store(toys / "mine")
+    other = contextlib.ExitStack()
+    other.enter_context(UnderWay(store.folder, experiment.spec(config, seed)).hold(0))
+    tell = toy_experiment.tell
+
+    def finish(journal, line):
+        monkeypatch.setattr(toy_experiment, "tell", tell)
+        other.close()
+        make(experiment, config, seed, store, Workspace())
+
+    monkeypatch.setattr(toy_experiment, "tell", finish)
+    assert call("toy", "--into", "mine") == 0
+    printed = capsys.readouterr().out
+    assert "left out, toy" in printed
+    assert "5 of 5 runs done\n" in printed and "goes on" not in printed
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

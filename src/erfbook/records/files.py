@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from erfbook.errors import RunError
+from erfbook.errors import RunError, UserError
 
 _COUNTER = itertools.count()
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -51,6 +51,31 @@ def write_whole(
             _sync_folder(path.parent)
         finally:
             part.unlink(missing_ok=True)
+
+
+def check_target(path: Path, name: str) -> None:
+    """Refuse a place where no file could be written, before there is anything to write.
+
+    Args:
+        path: where it would be.
+        name: of the option, for the message.
+
+    Raises:
+        UserError: a folder or a device has the name, or nothing can be written there.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise UserError(f"{name} {path} is {kind}; name a file")
+    fresh, part = [place for place in path.parents if not place.exists()], _part(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
+    except OSError as error:
+        raise UserError(f"{name} {path} cannot be written: {error.strerror}") from None
+    finally:
+        for remove in (part.unlink, *(place.rmdir for place in fresh)):
+            with contextlib.suppress(OSError):
+                remove()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from erfbook.errors import UserError
 from erfbook.records import plain
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_LONGEST_S = 36_500 * 86_400.0  # a hundred years: chosen by us
 _ABSENT = object()
 
 
@@ -55,7 +56,8 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     names = list(dict.fromkeys(name for config in flat for name in config))
     differing = [name for name in names if len({_text(c.get(name, _ABSENT)) for c in flat}) > 1]
     if not differing:
-        differing = [name for name in names if name in ("name", "dataset")][:1]
+        told = [n for n in ("name", "dataset") if any(config.get(n) for config in flat)]
+        differing = told[:1]
     return [
         ", ".join(f"{name} {_text(c[name])}" for name in differing if name in c) or "as it is"
         for c in flat
@@ -100,6 +102,9 @@ def parse_duration(text: str, name: str) -> float:
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if seconds <= 0:
         raise UserError(f"{name} must be longer than {text!r}")
+    if seconds > _LONGEST_S:
+        shown = text if len(text) <= 20 else f"{text[:17]}..."
+        raise UserError(f"{name} must be at most {duration(_LONGEST_S)}, not {shown!r}")
     return seconds
 
 

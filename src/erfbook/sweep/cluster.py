@@ -15,7 +15,7 @@ from erfbook.notation import count
 from erfbook.records import Conflict, Store, UnderWay
 from erfbook.records.record import RESERVED
 from erfbook.records.words import duration
-from erfbook.sweep.jobs import import_or_say, read_jobs, start_jobs
+from erfbook.sweep.jobs import check_scheduler, import_or_say, start_jobs
 from erfbook.sweep.local import Say, Tally, begin_words, first_line
 from erfbook.sweep.plan import Run
 from erfbook.sweep.remote import Answer, Task, carry_out
@@ -52,6 +52,7 @@ def sweep_on(
         UserError: Dask is not installed, or nobody answers at the address.
         RunError: the scheduler is gone; the records that came back are kept.
     """
+    check_scheduler(scheduler)
     missing = [run for run in runs if not run.is_done and not run.problem]
     if not missing:
         return Tally()
@@ -159,13 +160,7 @@ def _death(error: BaseException) -> str:
 @contextlib.contextmanager
 def _connect(scheduler: str) -> Iterator[Any]:
     """Yield a client of the scheduler at an address, or of one started for a batch system."""
-    is_file = Path(scheduler).suffix in (".yml", ".yaml")
-    if not is_file and "://" not in scheduler:
-        raise UserError(
-            "--scheduler must be an address such as tcp://host:8786, or a .yml file, "
-            f"not {scheduler!r}"
-        )
-    jobs = read_jobs(Path(scheduler)) if is_file else None
+    jobs = check_scheduler(scheduler)
     distributed = import_or_say("distributed")
     with contextlib.ExitStack() as stack:
         target = scheduler if jobs is None else stack.enter_context(start_jobs(jobs))

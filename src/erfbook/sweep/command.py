@@ -9,15 +9,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from erfbook.errors import UserError
 from erfbook.experiments import catalogue
 from erfbook.experiments.registry import Experiment, choose_device
 from erfbook.hardware import name_device
 from erfbook.records import Store, export
+from erfbook.records.files import check_target
 from erfbook.records.places import find_places
 from erfbook.records.words import duration, parse_duration, size, table
+from erfbook.sweep.jobs import check_scheduler
 from erfbook.sweep.local import Tally, kept_back, sweep_here
-from erfbook.sweep.plan import Run, lay_out, time_left
+from erfbook.sweep.plan import Run, lay_out, read_again, time_left
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,9 +70,11 @@ def run(options: argparse.Namespace) -> int:
     budget = None if options.budget is None else parse_duration(options.budget, "--budget")
     if options.seeds is not None and options.seeds < 1:
         raise UserError(f"--seeds must be at least 1, not {options.seeds}")
-    if options.export and Path(options.export).is_dir():
-        raise UserError(f"--export {options.export} is a folder; name a file")
-    device = None if options.scheduler and not options.device else choose_device(options.device)
+    if options.export:
+        check_target(Path(options.export).expanduser(), "--export")
+    if options.scheduler:
+        check_scheduler(options.scheduler)
+    device = None if options.scheduler and not options.device else _choose(options.device)
     store = open_store(options.into)
     device_name = "" if device is None else name_device(device)
     runs = lay_out(
@@ -101,10 +107,19 @@ def run(options: argparse.Namespace) -> int:
         tally = sweep_here(
             experiment, runs, store, device=device, deadline=deadline, say=_say
         )  # fmt: skip
+    runs = read_again(runs, store) if tally.busy else runs
     print(_summary(runs, tally))
     if options.export:
-        _export(store, Path(options.export), experiment.name)
+        _export(store, Path(options.export).expanduser(), experiment.name)
     return 1 if tally.failed or any(run.problem for run in runs) else 0
+
+
+def _choose(word: str | None) -> torch.device:
+    """Return the device that a word names; one that only keeps shapes is none."""
+    device = choose_device(word)
+    if device.type == "meta":
+        raise UserError(f"device {word!r} cannot be used: it computes nothing; name cpu or cuda")
+    return device
 
 
 def open_store(into: str | None) -> Store:
@@ -168,8 +183,8 @@ def _tabulate(runs: Sequence[Run]) -> str:
 
 def _summary(runs: Sequence[Run], tally: Tally) -> str:
     lines = [_count(runs, tally)]
-    n_settled = sum(run.is_done or bool(run.problem) for run in runs)
-    if n_settled + len(tally.done) + len(tally.failed) < len(runs):
+    settled = {run.label for run in runs if run.is_done or run.problem}
+    if settled.union(tally.done, tally.failed) < {run.label for run in runs}:
         lines[0] += "; the same command goes on"
     for problem in dict.fromkeys(run.problem for run in runs if run.problem):
         lines.append(f"not made here: {problem}")

@@ -57,6 +57,21 @@ class Jobs:
     n_jobs: int
 
 
+def check_scheduler(word: str) -> Jobs | None:
+    """Return the jobs that ``--scheduler`` describes in a file; None if it is an address.
+
+    Raises:
+        UserError: it is neither, or the file cannot be used.
+    """
+    if Path(word).suffix in (".yml", ".yaml"):
+        return read_jobs(Path(word))
+    if "://" not in word:
+        raise UserError(
+            f"--scheduler must be an address such as tcp://host:8786, or a .yml file, not {word!r}"
+        )
+    return None
+
+
 def read_jobs(file: Path) -> Jobs:
     """Return what a configuration asks for.
 

@@ -95,6 +95,16 @@ def lay_out(
     return runs
 
 
+def read_again(runs: Sequence[Run], store: Store) -> list[Run]:
+    """Return runs with those done whose records have come since, by other sweeps perhaps."""
+    return [
+        dataclasses.replace(
+            run, is_done=run.is_done or (run.spec is not None and store.holds(run.spec))
+        )
+        for run in runs
+    ]
+
+
 def time_left(runs: Sequence[Run]) -> tuple[float, int]:
     """Return the time that the missing runs will take, and how many of them no record tells of."""
     missing = [run for run in runs if not run.is_done and not run.problem]
