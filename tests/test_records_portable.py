@@ -229,6 +229,26 @@ def test_other_files_and_folders_are_refused_by_name(here, tmp_path):
             merge(tmp_path / name, here)
 
 
+def test_one_record_s_file_is_merged_whatever_its_name(there, here, tmp_path):
+    path = shutil.copy(there.path(record(1).spec), tmp_path / "sent by mail.npz")
+    assert len(merge(path, here).added) == 1 and len(merge(path, here).same) == 1
+    assert contents(here) == {record(1).spec.key: 1.5}
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"mail\.npz is cut short"):
+        merge(path, here)
+
+
+def test_a_configuration_without_a_name_is_told_by_its_data_set(tmp_path, capsys):
+    spec = Spec("sheet", 1, {"name": "", "dataset": "patches32"}, 0, "data")
+    Store(tmp_path).save(Record(spec, {"value": 1}, {}, {"device": "A"}))
+    assert call("list", "--folder", tmp_path) == 0
+    assert "dataset patches32" in capsys.readouterr().out
+    spec = Spec("bare", 1, {"name": ""}, 0, "data")
+    Store(tmp_path).save(Record(spec, {"value": 1}, {}, {"device": "A"}))
+    assert call("list", "--folder", tmp_path) == 0
+    assert "bare v1     as it is" in capsys.readouterr().out
+
+
 def call(*words):
     return cli.main(["records", *map(str, words)])
 
@@ -280,7 +300,17 @@ def test_published_records_have_a_limit_together(tmp_path, monkeypatch, capsys):
         (["show", "ffff"], "no record's key begins with 'ffff'"),
         (["show", ""], "keys begin with ''"),
         (["export", "."], ". is a folder; name a file"),
+        (["export", "/dev/full"], "FILE /dev/full is no regular file; name a file"),
+        (["export", "/proc/nope/x.zip"], "FILE /proc/nope/x.zip cannot be written"),
         (["export", "x.zip", "--experiment", "tau"], "no records of 'tau' in"),
+        (["list", "nosuch"], "no records of 'nosuch' in"),
+        (["list", "**"], "no records of '**' in"),
+        (["list", "/etc"], "no records of '/etc' in"),
+        (["list", "nosuch"], "there are: other, toy"),
+        (["export", "e" * 300], "eee: File name too long; name another"),
+        (["list", "--folder", "nowhere" * 50], "nowhere: File name too long; name another"),
+        (["merge", "nowhere" * 50], "nowhere: File name too long; name another"),
+        (["merge", ".", "--into", "nowhere" * 50], "nowhere: File name too long; name another"),
         (["list", "--folder", "nowhere"], "there is no folder nowhere"),
         (["merge", "nowhere.zip"], "there is no file or folder nowhere.zip"),
         ([], "required: ACTION"),
@@ -288,7 +318,7 @@ def test_published_records_have_a_limit_together(tmp_path, monkeypatch, capsys):
 )
 def test_the_command_refuses_in_one_line(there, monkeypatch, capsys, words, line):
     monkeypatch.chdir(there.folder)
-    if words and "nowhere" not in words:
+    if words and "nowhere" not in words[-1]:
         words = [*words, "--into" if words[0] == "merge" else "--folder", str(there.folder)]
     assert call(*words) == 2
     printed = capsys.readouterr()

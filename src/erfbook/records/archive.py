@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import re
 import zipfile
 import zlib
@@ -18,7 +19,7 @@ from typing import IO, BinaryIO
 
 from erfbook.errors import RunError, UserError
 from erfbook.records import plain
-from erfbook.records.npz import LARGEST, Damaged
+from erfbook.records.npz import LARGEST, Damaged, decode
 from erfbook.records.provenance import now
 from erfbook.records.record import RESERVED
 
@@ -119,16 +120,32 @@ def open_source(place: Path) -> Iterator[Source]:
         yield source
         return
     try:
-        archive = zipfile.ZipFile(place)
+        opened = _read_record(place) or zipfile.ZipFile(place)
     except FileNotFoundError:
         raise UserError(f"there is no file or folder {place}") from None
     except zipfile.BadZipFile:
         raise UserError(_NOT_ONE.format(place)) from None
     except OSError as error:
         raise UserError(f"cannot read {place}: {error.strerror}") from error
-    with archive:
-        digests = _read_manifest(archive, place)
-        yield Source(place, archive.open, tuple(archive.namelist()), digests)
+    if isinstance(opened, Source):
+        yield opened
+        return
+    with opened:
+        digests = _read_manifest(opened, place)
+        yield Source(place, opened.open, tuple(opened.namelist()), digests)
+
+
+def _read_record(place: Path) -> Source | None:
+    """Return a file that is one sound record, whatever its name, as a source of its own."""
+    if place.stat().st_size > LARGEST + _BLOCK or not place.is_file():
+        return None
+    content = place.read_bytes()
+    try:
+        spec = decode(content).spec
+    except Damaged:
+        return None
+    name = f"{spec.experiment}/{spec.key}.npz"
+    return Source(place, lambda _: io.BytesIO(content), (name,), None)
 
 
 def write_archive(members: Mapping[str, Path]) -> Callable[[BinaryIO], None]:

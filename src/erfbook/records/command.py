@@ -11,6 +11,7 @@ from typing import Any
 
 from erfbook.errors import RunError, UserError
 from erfbook.records import plain
+from erfbook.records.files import check_target
 from erfbook.records.npz import LARGEST, Damaged
 from erfbook.records.places import find_places
 from erfbook.records.portable import Merged, export, merge
@@ -106,7 +107,23 @@ def _records(stores: Sequence[Store], experiment: str | None = None) -> Iterator
     return Store(first.folder, also=[store.folder for store in rest]).select(experiment)
 
 
+def _folders(stores: Sequence[Store]) -> str:
+    return " or ".join(str(store.folder) for store in stores)
+
+
+def _check_known(names: Sequence[str], stores: Sequence[Store]) -> None:
+    """Refuse the name of an experiment of which there is nothing, finished or under way."""
+    known = {path.parent.name for store in stores for path in store.files()}
+    known |= {run.spec.experiment for run in find_under_way(stores[0].folder)}
+    for name in names:
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise UserError(f"no records of {name!r} in {_folders(stores)}; there are: {there}")
+
+
 def _list(stores: Sequence[Store], options: argparse.Namespace) -> int:
+    if options.experiment is not None:
+        _check_known([options.experiment], stores)
     groups: dict[tuple[str, int], list[Record]] = defaultdict(list)
     for record in _records(stores, options.experiment):
         groups[record.spec.experiment, record.spec.version].append(record)
@@ -115,8 +132,7 @@ def _list(stores: Sequence[Store], options: argparse.Namespace) -> int:
         head = ("experiment", "configuration", "seeds", "device", "a run", "last", "key")
         print(table(head, rows))
     else:
-        of = f" of {options.experiment}" if options.experiment else ""
-        print(f"no records{of} in {' or '.join(str(s.folder) for s in stores)}")
+        print(f"no records in {_folders(stores)}")
     for unfinished in find_under_way(stores[0].folder):
         spec, spent = unfinished.spec, duration(unfinished.seconds())
         if options.experiment in (None, spec.experiment):
@@ -269,14 +285,8 @@ def _summary(result: Merged) -> str:
 
 def _export(stores: Sequence[Store], options: argparse.Namespace) -> int:
     file = Path(options.file).expanduser()
-    if file.is_dir():
-        raise UserError(f"{file} is a folder; name a file")
-    known = {path.parent.name for path in stores[0].files()}
-    known |= {run.spec.experiment for run in find_under_way(stores[0].folder)}
-    for name in options.experiment or ():
-        if name not in known:
-            there = ", ".join(sorted(known)) or "none"
-            raise UserError(f"no records of {name!r} in {stores[0].folder}; there are: {there}")
+    check_target(file, "FILE")
+    _check_known(options.experiment or (), stores)
     made = export(
         stores[0], file, experiments=options.experiment, with_checkpoints=options.with_checkpoints
     )
