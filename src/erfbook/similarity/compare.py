@@ -187,7 +187,7 @@ def _compare_minibatches(
     runners = [Runner(model) for model in models]
     total: list[Tensor] = []
     with evaluating(models[0]), evaluating(models[-1]):
-        for inputs in tqdm(checked, desc=progress, disable=not progress, leave=False):
+        for inputs in tqdm(checked, desc=progress, disable=None if progress else True, leave=False):
             found = [
                 fall_back(
                     functools.partial(passes.measure_batch, runner, inputs, chosen),

@@ -103,7 +103,7 @@ def measure(
     gram = torch.zeros(n, n, dtype=torch.float64, device=place)
     n_done = 0
     groups = list(plan_groups(shapes, n, budget))
-    for group in tqdm(groups, desc=progress, disable=not progress, leave=False):
+    for group in tqdm(groups, desc=progress, disable=None if progress else True, leave=False):
         kept = {
             one: torch.empty(n, one.stop - one.start, dtype=shapes[one.layer][1], device=place)
             for one in group
