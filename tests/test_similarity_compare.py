@@ -419,3 +419,11 @@ def test_default_layers_leave_out_what_only_arranges():
 
 def test_public_names_are_those_of_the_plan():
     assert {"linear_cka", "compare", "represent", "Similarity"} <= set(similarity.__all__)
+
+
+@pytest.mark.parametrize("minibatch", [False, True])
+def test_a_bar_is_drawn_on_a_terminal_only(capsys, minibatch):
+    """The error stream of a test is no terminal."""
+    a, b = seeded(InPlace, 0), seeded(InPlace, 1)
+    compare(a, b, images((5, 9)), minibatch=minibatch, progress="likeness")
+    assert capsys.readouterr().err == ""
