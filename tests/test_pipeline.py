@@ -433,7 +433,10 @@ def first_whole_number():
         (["run", NAMES[0], "--profile", "labtop"], "did you mean 'laptop'?"),
         (["run"], "name a notebook"),
         (["run", NAMES[0], "-o", "/proc/nowhere"], "cannot"),
-        (["run", NAMES[0], "-o", "o" * 300], "ooo: File name too long; name another"),
+        (
+            ["run", NAMES[0], "-o", "o" * 300],
+            "ooo/fourier_binomial.ipynb: File name too long; name",
+        ),
         (["build", "--profile", "huge"], "profile must be one of smoke, laptop, paper"),
         (["build", "-j", "0"], "--jobs must be at least 1"),
         (["buld"], "invalid choice: 'buld'"),
