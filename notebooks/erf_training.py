@@ -208,7 +208,7 @@ plots.plot_scene_fields(axes, shown, (100, 100, 150) if deciding else (None,) * 
 
 # %% [markdown]
 # (sec-et-table)=
-# ## The paper, published records, this run
+# ## The paper, our records, this run
 #
 # **The paper's figures need the paper's data.** Rows of the scoreboard that name CIFAR-10 or CamVid are decided by runs of the whole network on the whole set alone, of at least two seeds; patches and drawn scenes never decide them. What the names of runs stand for: {glue:text}`scales`.
 

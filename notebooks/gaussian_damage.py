@@ -248,7 +248,7 @@ plots.plot_damage_links(ax, accuracies);
 
 # %% [markdown]
 # (sec-gd-table)=
-# ## The paper, published records, this run
+# ## The paper, our records, this run
 #
 # **The paper trained on CIFAR-10, and only runs on all of CIFAR-10 decide what it says of training.** They count if they were made at the scales `cpu` or `paper` of the experiment `init-damage`, with two seeds or more of every start.
 # This run stands beside them, and decides only what needs no training.

@@ -172,7 +172,7 @@ plots.plot_importance_waves(axes.ravel(), spectra, predicted, words);
 # {glue:text}`wave1_4_resnet50:.3f` at period 4. Its 1 × 1 shortcuts at stride 2 reach one pixel in four.
 #
 # (sec-pi-table)=
-# ## The paper, published records, this run
+# ## The paper, our records, this run
 #
 # Only published records at full width decide a cell. "Within the spread" asks for the paper's mean ± two of its standard deviations (of 50 projections each), where 95 % of the paper's own single projections lie.
 

@@ -103,7 +103,7 @@ def tabulate_races(starts: Starts) -> pd.DataFrame:
 
 
 def tabulate_starts(published: Starts | None, ours: Starts) -> pd.DataFrame:
-    """Return section 4's statements side by side: the paper, published records, this run."""
+    """Return section 4's statements side by side: the paper, our records, this run."""
     paper = {
         "seeds": "“several”",
         "soft over He": "1.3 “in a few cases”",

@@ -188,7 +188,7 @@ def name_choices(all_four: Mapping[str, Mapping[str, Four]]) -> dict[str, dict[s
 
 
 def tabulate_maxima(architecture: str, deciding: Four, ours: Four) -> pd.DataFrame:
-    """Return table 3 or 4 side by side: the paper, published records, this run."""
+    """Return table 3 or 4 side by side: the paper, our records, this run."""
     paper = {
         _row(architecture, s): plus_minus(mean, std)
         for s, (mean, std) in zip(STRIDES, PRINTED[architecture], strict=True)

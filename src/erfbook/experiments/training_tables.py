@@ -160,7 +160,7 @@ def split_variants(published: Mapping[str, Growth]) -> tuple[dict[str, Growth], 
 
 
 def tabulate_classes(published: Mapping[str, Growth], ours: Sequence[Growth]) -> pd.DataFrame:
-    """Return figure 3 (left) side by side: the paper, published records, this run."""
+    """Return figure 3 (left) side by side: the paper, our records, this run."""
     paper = {
         "test accuracy": "89 %",
         "size before, running statistics": "“significantly smaller” than 74 px",
@@ -174,7 +174,7 @@ def tabulate_classes(published: Mapping[str, Growth], ours: Sequence[Growth]) ->
 
 
 def tabulate_scenes(published: Mapping[str, Growth], ours: Sequence[Growth]) -> pd.DataFrame:
-    """Return figure 3 (right) side by side: the paper, published records, this run."""
+    """Return figure 3 (right) side by side: the paper, our records, this run."""
     paper = {
         "mean IoU": "not stated",
         "diameter before, running statistics": "about 100 px",

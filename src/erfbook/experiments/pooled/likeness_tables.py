@@ -229,7 +229,7 @@ def tabulate_choices(family: Family) -> pd.DataFrame:
 def tabulate_likeness(
     published: Mapping[tuple[str, str], Family], ours: Iterable[Family]
 ) -> pd.DataFrame:
-    """Return figure 3's statements side by side: the paper, published records, this run."""
+    """Return figure 3's statements side by side: the paper, our records, this run."""
     paper = {
         "networks": "ResNet-50, 2 seeds",
         "pools; fields, px": "4; 110 to 423",

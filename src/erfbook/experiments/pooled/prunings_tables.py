@@ -90,7 +90,7 @@ def tabulate_networks(found: Mapping[str, Any]) -> pd.DataFrame:
 def tabulate_paper(
     table: Mapping[tuple[str, int], Row], published: Sequence[Study], ours: Sequence[Study]
 ) -> pd.DataFrame:
-    """Return table 1 or 2 side by side: the paper, published records, this run.
+    """Return table 1 or 2 side by side: the paper, our records, this run.
 
     Args:
         table: the paper's.

@@ -90,7 +90,7 @@ def tabulate_figures(
     published: Mapping[tuple[str, str], tuple[str, Pools]],
     ours: Mapping[tuple[str, str], Pools],
 ) -> pd.DataFrame:
-    """Return figures 1 and 2 side by side: the paper, published records, this run.
+    """Return figures 1 and 2 side by side: the paper, our records, this run.
 
     The paper has curves and no numbers; what stands in its column is what its text says of them.
 
