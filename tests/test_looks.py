@@ -308,16 +308,18 @@ def test_rank_correlation_in_detail_knows_no_envelope():
         assert looks_ranks.correlate(a, 2 * a, target, detail=detail) == pytest.approx(1)
     assert np.isnan(looks_ranks.correlate(a, np.zeros_like(a), target))
     away = -np.hypot(*(np.indices((80, 80)) - np.array(field.centre((40, 40)))[:, None, None]))
-    cone = looks.Look("gradient", np.exp(away / 10), target, 0.0)
+    cone = looks.Look("gradient", away - away.min(), target, 0.0)
     found = looks.Looks(target, torch.zeros(1, 3, 80, 80), {"gradient": cone}, SMALL)
     assert found.nearness == pytest.approx(1)
-    assert looks_ranks.correlate(cone.map, away, target, detail=True) < 1
+    turned = looks.Look("gradient", cone.map * (x > 0), target, 0.0)
+    halved = looks.Looks(target, torch.zeros(1, 3, 80, 80), {"gradient": turned}, SMALL)
+    assert 0 < halved.nearness < 0.9
 
 
 def test_names_and_tables_hold_every_tool(answers):
     named = looks.name_looks(answers)
     assert named["inside_gradient_9"]["value"] == 1 and named["spread_gradient_9"]["value"] == 1
-    assert -1 <= named["rank_nearness_9"]["value"] <= 1
+    assert np.isnan(named["rank_nearness_9"]["value"])  # blocks of so small a field lie alike
     assert list(looks.tabulate_looks(answers).index) == list(looks.LABELS.values())
 
 

@@ -525,7 +525,7 @@ def test_the_page_of_times_says_what_runs_and_chapters_took(project):
     (row,) = [line for line in page.split("<tr>") if "<code>erf-distance</code>" in line]
     cells = re.findall("<td>(.*?)</td>", row)
     assert cells[1:] == [
-        *("paper", "paper", "A &lt;fast&gt; one, 4 threads"),
+        *("paper", "A &lt;fast&gt; one, 4 threads"),
         *("3", "2 min (1 min to 1 h)", "1 h 3 min"),
     ]
     assert "There are none." in times.render(executed, Store(project.root / "none"))

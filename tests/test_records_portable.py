@@ -300,7 +300,7 @@ def test_published_records_have_a_limit_together(tmp_path, monkeypatch, capsys):
         (["show", "ffff"], "no record's key begins with 'ffff'"),
         (["show", ""], "keys begin with ''"),
         (["export", "."], ". is a folder; name a file"),
-        (["export", "/dev/full"], "FILE /dev/full is no regular file; name a file"),
+        (["export", "pipe"], "FILE pipe is no regular file; name a file"),
         (["export", "/proc/nope/x.zip"], "FILE /proc/nope/x.zip cannot be written"),
         (["export", "x.zip", "--experiment", "tau"], "no records of 'tau' in"),
         (["list", "nosuch"], "no records of 'nosuch' in"),
@@ -318,6 +318,7 @@ def test_published_records_have_a_limit_together(tmp_path, monkeypatch, capsys):
 )
 def test_the_command_refuses_in_one_line(there, monkeypatch, capsys, words, line):
     monkeypatch.chdir(there.folder)
+    os.mkfifo("pipe")
     if words and "nowhere" not in words[-1]:
         words = [*words, "--into" if words[0] == "merge" else "--folder", str(there.folder)]
     assert call(*words) == 2

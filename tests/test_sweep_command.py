@@ -1,6 +1,7 @@
 """``erfbook sweep``: what it says, where records go, and what it refuses."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def test_the_places_of_records_are_those_of_the_book(monkeypatch):
         (["toy", "--profile", "lab"], "toy has no profile 'lab'"),
         (["toy", "--into", "journal"], "--into journal is a file"),
         (["toy", "--export", "."], "--export . is a folder"),
-        (["toy", "--export", "/dev/full"], "--export /dev/full is no regular file; name a file"),
+        (["toy", "--export", "pipe"], "--export pipe is no regular file; name a file"),
         (["toy", "--export", "journal/x.zip"], "--export journal/x.zip cannot be written"),
         (["toy", "--export", "/proc/nope/x.zip"], "--export /proc/nope/x.zip cannot be written"),
         (["toy", "--device", "meta"], "device 'meta' cannot be used: it computes nothing"),
@@ -106,6 +107,7 @@ def test_the_places_of_records_are_those_of_the_book(monkeypatch):
 )
 def test_the_command_refuses_in_one_line(toys, capsys, words, line):
     (toys / "journal").touch()
+    os.mkfifo(toys / "pipe")
     assert call(*words) == 2
     printed = capsys.readouterr()
     assert line in printed.err and printed.err.count("\n") == 1

@@ -57,7 +57,8 @@ class Look:
     @property
     def share_inside(self) -> float:
         """Share of the map's mass on pixels that can influence the unit."""
-        return self._share(self.map[self.target.inside].sum())
+        # By what lies outside: where that is nothing the share is 1 in the last bit, too.
+        return 1 - self._share(self.map[~self.target.inside].sum())
 
     @property
     def outside(self) -> float:
